@@ -1,0 +1,32 @@
+"""coxlmm: what a frozen large multimodal model represents inside, as concepts grounded in images and in words.
+
+The names below are loaded on first use, so that the numerical part (``SemiNMF``, ``States``, ``ConceptDictionary``)
+never imports torch or transformers.
+"""
+
+from importlib import import_module, metadata
+from typing import Any
+
+_EXPORTS = {
+    "SemiNMF": "coxlmm.estimators",
+    "LMM": "coxlmm.models",
+    "States": "coxlmm.states",
+    "ConceptDictionary": "coxlmm.dictionary",
+    "Explanation": "coxlmm.explanation",
+}
+
+__all__ = [*_EXPORTS, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("coxlmm")
+    if name in _EXPORTS:
+        value = getattr(import_module(_EXPORTS[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'coxlmm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
