@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "coxlmm/core/matrix.hpp"
+#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/parallel.hpp"
+#include "coxlmm/linalg/code_pass.hpp"
+#include "coxlmm/linalg/nonnegative_cd.hpp"
+#include "coxlmm/linalg/tile.hpp"
+
+namespace coxlmm::detail {
+
+template <class T>
+struct encoding {
+    matrix<T> codes;
+    double objective = 0;
+    double kkt_residual = 0;
+};
+
+template <class T>
+encoding<T> encode(const matrix_ref<const T>& x, const matrix_ref<const T>& dictionary, double l1, double tol,
+                   std::int64_t max_iter, thread_pool& pool) {
+    const auto norms = linalg::checked_norms(x, "X", pool);
+    const auto atoms = linalg::pack_matrix(dictionary);
+    const auto gram = linalg::gram_of(atoms, pool);
+    linalg::code_pass<T> pass(x, dictionary.rows, norms, pool);
+    encoding<T> result;
+    result.codes = matrix<T>(x.rows, dictionary.rows);
+    const linalg::pass_settings settings{
+        .l1 = l1, .tol = tol, .max_sweeps = max_iter, .accumulate = false, .direct_error = true};
+    const auto sums = pass.run(atoms, gram, result.codes, settings);
+    result.objective = sums.objective(l1);
+    result.kkt_residual = sums.kkt_residual;
+    return result;
+}
+
+}  // namespace coxlmm::detail

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "coxlmm/core/matrix.hpp"
+#include "coxlmm/linalg/tile.hpp"
+
+namespace coxlmm::linalg {
+
+/// Block coordinate descent over atoms for
+///
+///     minimise over |u_k| <= 1   trace(U^T S U) - 2 trace(U^T A),    S = codes^T codes,  A = codes^T X.
+///
+/// One atom at a time is solved exactly: the unconstrained optimum scaled back onto the ball. (The level sets in one
+/// atom are spheres, so the projection is the constrained optimum.) Stops after `max_sweeps` sweeps or when no atom
+/// moved by more than `tol`. Atoms that no sample uses (S_kk = 0) stay.
+template <class T>
+void update_atoms(const matrix<T>& cross, const matrix<double>& code_gram, matrix<T>& atoms, std::int64_t max_sweeps,
+                  double tol) {
+    const std::int64_t n = atoms.rows();
+    const std::int64_t stride = atoms.cols();
+    matrix<T> candidate(1, stride);
+    matrix<T> weights(n, 1);
+    for (std::int64_t sweep = 0; sweep < max_sweeps; ++sweep) {
+        double moved = 0;
+        for (std::int64_t k = 0; k < n; ++k) {
+            const double own = code_gram(k, k);
+            if (!(own > 0)) continue;
+            T* next = candidate.data();
+            const T* target = cross.row(k);
+            const T scale = static_cast<T>(1 / own);
+            for (std::int64_t d = 0; d < stride; ++d) next[d] = target[d] * scale;
+            for (std::int64_t j = 0; j < n; ++j) weights(j, 0) = j == k ? T{} : static_cast<T>(-code_gram(k, j) / own);
+            accumulate_outer(weights.data(), 1, atoms.data(), n, 1, stride, next);
+            const double norm = std::sqrt(dot(next, next, stride));
+            if (norm > 1) {
+                const T shrink = static_cast<T>(1 / norm);
+                for (std::int64_t d = 0; d < stride; ++d) next[d] *= shrink;
+            }
+            T* atom = atoms.row(k);
+            double change = 0;
+            for (std::int64_t d = 0; d < stride; ++d) {
+                const auto difference = static_cast<double>(next[d] - atom[d]);
+                change += difference * difference;
+                atom[d] = next[d];
+            }
+            moved = std::max(moved, change);
+        }
+        if (moved <= tol * tol) break;
+    }
+}
+
+}  // namespace coxlmm::linalg

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "coxlmm/core/error.hpp"
+#include "coxlmm/core/matrix.hpp"
+#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/parallel.hpp"
+#include "coxlmm/linalg/nonnegative_cd.hpp"
+#include "coxlmm/linalg/tile.hpp"
+
+namespace coxlmm::linalg {
+
+/// How samples are divided among tiles, and tiles among groups. It depends on the shape of the problem alone; groups
+/// are what threads take, and their sums are added in their order, so the number of threads changes no bit.
+struct partition {
+    std::int64_t n_samples;
+    std::int64_t tile;
+    std::int64_t n_tiles;
+    std::int64_t n_groups;
+
+    template <class T>
+    static partition of(std::int64_t n_samples, std::int64_t n_features, std::int64_t n_atoms) {
+        partition p{};
+        p.n_samples = n_samples;
+        p.tile = tile_samples<T>(n_features);
+        p.n_tiles = (n_samples + p.tile - 1) / p.tile;
+        // Each group owns a K x D sum: 64 are enough for any machine, and together they stay below half of X.
+        const std::int64_t most = std::clamp<std::int64_t>(n_samples / (2 * n_atoms), 8, 64);
+        p.n_groups = std::min(p.n_tiles, most);
+        return p;
+    }
+
+    std::int64_t first_tile(std::int64_t group) const { return n_tiles * group / n_groups; }
+};
+
+/// |x_i| of every sample; refuses NaN and infinity with the first row and column that has one.
+template <class T>
+std::vector<double> checked_norms(const matrix_ref<const T>& x, const char* name, thread_pool& pool) {
+    const std::int64_t stride = padded_length<T>(x.cols);
+    const std::int64_t tile = tile_samples<T>(x.cols);
+    std::vector<double> norms(static_cast<std::size_t>(x.rows));
+    std::vector<matrix<T>> scratch(static_cast<std::size_t>(pool.size()));
+    std::atomic<std::int64_t> first_bad{x.rows};
+    pool.run((x.rows + tile - 1) / tile, [&](std::int64_t task, int worker) {
+        auto& rows = scratch[static_cast<std::size_t>(worker)];
+        if (rows.size() == 0) rows = matrix<T>(tile, stride);
+        const std::int64_t first = task * tile;
+        const std::int64_t count = std::min(tile, x.rows - first);
+        pack_rows(x, first, count, rows.data(), tile, stride);
+        for (std::int64_t i = 0; i < count; ++i) {
+            if (!all_finite(rows.row(i), stride)) {
+                std::int64_t seen = first_bad.load();
+                while (first + i < seen && !first_bad.compare_exchange_weak(seen, first + i)) {
+                }
+                return;
+            }
+            norms[static_cast<std::size_t>(first + i)] = std::sqrt(dot(rows.row(i), rows.row(i), stride));
+        }
+    });
+    if (first_bad < x.rows) require_finite(x, name, first_bad, first_bad + 1);
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+        const double norm = norms[static_cast<std::size_t>(i)];
+        if (!is_finite(norm)) {
+            throw_invalid(name, " has values too large to square: row ", i, " has the squared norm ", norm * norm,
+                          "; scale the data down");
+        }
+    }
+    return norms;
+}
+
+struct pass_settings {
+    double l1;
+    double tol;                // see nonnegative_cd
+    std::int64_t max_sweeps;
+    bool accumulate;           // the sums that the atom update needs
+    bool direct_error;         // |x - v U|^2 from the residual itself rather than from c, G and |x|^2
+};
+
+/// What a pass leaves behind besides the codes.
+template <class T>
+struct pass_sums {
+    matrix<T> cross;            // codes^T X, K x padded D
+    matrix<double> code_gram;   // codes^T codes, K x K
+    double squared_error = 0;
+    double code_sum = 0;
+    double kkt_residual = 0;    // the largest of all samples
+    double objective(double l1) const { return squared_error + l1 * code_sum; }
+};
+
+/// One read of X: for every tile the correlations, the codes (warm-started from `codes`) and the sums.
+template <class T>
+class code_pass {
+public:
+    code_pass(const matrix_ref<const T>& x, std::int64_t n_atoms, const std::vector<double>& norms, thread_pool& pool)
+        : x_(x),
+          n_atoms_(n_atoms),
+          stride_(padded_length<T>(x.cols)),
+          partition_(partition::of<T>(x.rows, x.cols, n_atoms)),
+          norms_(norms),
+          errors_(static_cast<std::size_t>(x.rows)),
+          pool_(pool),
+          scratch_(static_cast<std::size_t>(pool.size())) {}
+
+    /// `atoms` in padded rows, `gram` = gram_of(atoms); reads the start from `codes` and writes the codes there.
+    pass_sums<T> run(const matrix<T>& atoms, const gram_matrix& gram, matrix<T>& codes, const pass_settings& settings) {
+        groups_.resize(static_cast<std::size_t>(partition_.n_groups));
+        pool_.run(partition_.n_groups, [&](std::int64_t g, int worker) {
+            auto& group = groups_[static_cast<std::size_t>(g)];
+            group.reset(n_atoms_, stride_, settings.accumulate);
+            auto& scratch = scratch_[static_cast<std::size_t>(worker)];
+            scratch.reserve(n_atoms_, stride_, partition_.tile);
+            for (std::int64_t t = partition_.first_tile(g); t < partition_.first_tile(g + 1); ++t) {
+                run_tile(t, atoms, gram, codes, settings, scratch, group);
+                pool_.step();
+            }
+        });
+        return reduce(settings.accumulate);
+    }
+
+    /// |x_i - v_i U|^2 of the last pass.
+    const std::vector<double>& errors() const { return errors_; }
+
+private:
+    struct group_sums {
+        matrix<T> cross;
+        matrix<double> code_gram;
+        double squared_error = 0;
+        double code_sum = 0;
+        double kkt_residual = 0;
+
+        void reset(std::int64_t n_atoms, std::int64_t stride, bool with_sums) {
+            squared_error = code_sum = kkt_residual = 0;
+            if (!with_sums) return;
+            if (cross.size() == 0) {
+                cross = matrix<T>(n_atoms, stride);
+                code_gram = matrix<double>(n_atoms, n_atoms);
+            } else {
+                std::fill_n(cross.data(), cross.size(), T{});
+                std::fill_n(code_gram.data(), code_gram.size(), 0.0);
+            }
+        }
+    };
+
+    struct tile_scratch {
+        matrix<T> rows;                // tile x padded D
+        matrix<double> correlations;   // K x tile
+        matrix<double> codes;          // K x tile
+        matrix<T> codes_by_sample;     // tile x K
+        matrix<T> negated;             // K x tile
+        matrix<double> per_sample;     // norms, errors, KKT residuals
+
+        void reserve(std::int64_t n_atoms, std::int64_t stride, std::int64_t tile) {
+            if (rows.size() != 0) return;
+            rows = matrix<T>(tile, stride);
+            correlations = matrix<double>(n_atoms, tile);
+            codes = matrix<double>(n_atoms, tile);
+            codes_by_sample = matrix<T>(tile, n_atoms);
+            negated = matrix<T>(n_atoms, tile);
+            per_sample = matrix<double>(3, tile);
+        }
+    };
+
+    void run_tile(std::int64_t t, const matrix<T>& atoms, const gram_matrix& gram, matrix<T>& codes,
+                  const pass_settings& settings, tile_scratch& s, group_sums& group) {
+        const std::int64_t n = partition_.tile;
+        const std::int64_t first = t * n;
+        const std::int64_t count = std::min(n, x_.rows - first);
+        double* norms = s.per_sample.row(0);
+        double* errors = s.per_sample.row(1);
+        double* kkt = s.per_sample.row(2);
+        std::fill_n(norms, n, 0.0);
+        std::copy_n(norms_.begin() + first, count, norms);
+        pack_rows(x_, first, count, s.rows.data(), n, stride_);
+        dot_products(s.rows.data(), n, atoms.data(), n_atoms_, stride_, s.correlations.data(), n);
+        for (std::int64_t k = 0; k < n_atoms_; ++k) {
+            for (std::int64_t i = 0; i < count; ++i) s.codes(k, i) = static_cast<double>(codes(first + i, k));
+            std::fill_n(s.codes.row(k) + count, n - count, 0.0);
+        }
+        const cd_tile tile{n, s.correlations.data(), s.codes.data(), norms};
+        nonnegative_cd(gram, tile, settings.l1, settings.tol, settings.max_sweeps);
+
+        // From here on the codes are what the caller will see: rounded to T.
+        for (std::int64_t i = 0; i < n; ++i) {
+            for (std::int64_t k = 0; k < n_atoms_; ++k) {
+                const T code = static_cast<T>(s.codes(k, i));
+                s.codes(k, i) = static_cast<double>(code);
+                s.codes_by_sample(i, k) = code;
+            }
+        }
+        for (std::int64_t i = 0; i < count; ++i) std::copy_n(s.codes_by_sample.row(i), n_atoms_, codes.row(first + i));
+        evaluate_codes(gram, tile, settings.l1, errors, kkt);
+        if (settings.accumulate) add_sums(s, n, count, group);
+        if (settings.direct_error) residual_errors(atoms, s, n, count, errors);
+        for (std::int64_t i = 0; i < count; ++i) {
+            group.squared_error += errors[i];
+            for (std::int64_t k = 0; k < n_atoms_; ++k) group.code_sum += s.codes(k, i);
+            group.kkt_residual = std::max(group.kkt_residual, kkt[i]);
+            errors_[static_cast<std::size_t>(first + i)] = errors[i];
+        }
+    }
+
+    void add_sums(const tile_scratch& s, std::int64_t n, std::int64_t count, group_sums& group) const {
+        accumulate_outer(s.codes_by_sample.data(), n_atoms_, s.rows.data(), n, n_atoms_, stride_, group.cross.data());
+        for (std::int64_t i = 0; i < count; ++i) {
+            const T* code = s.codes_by_sample.row(i);
+            for (std::int64_t k = 0; k < n_atoms_; ++k) {
+                const auto c = static_cast<double>(code[k]);
+                if (c == 0) continue;
+                double* out = group.code_gram.row(k);
+                for (std::int64_t j = 0; j < n_atoms_; ++j) out[j] += c * static_cast<double>(code[j]);
+            }
+        }
+    }
+
+    void residual_errors(const matrix<T>& atoms, tile_scratch& s, std::int64_t n, std::int64_t count, double* errors) const {
+        for (std::int64_t k = 0; k < n_atoms_; ++k) {
+            for (std::int64_t i = 0; i < n; ++i) s.negated(k, i) = -static_cast<T>(s.codes(k, i));
+        }
+        accumulate_outer(s.negated.data(), n, atoms.data(), n_atoms_, n, stride_, s.rows.data());
+        for (std::int64_t i = 0; i < count; ++i) errors[i] = dot(s.rows.row(i), s.rows.row(i), stride_);
+    }
+
+    pass_sums<T> reduce(bool with_sums) {
+        pass_sums<T> total;
+        for (const auto& group : groups_) {
+            total.squared_error += group.squared_error;
+            total.code_sum += group.code_sum;
+            total.kkt_residual = std::max(total.kkt_residual, group.kkt_residual);
+        }
+        if (!with_sums) return total;
+        total.cross = matrix<T>(n_atoms_, stride_);
+        total.code_gram = matrix<double>(n_atoms_, n_atoms_);
+        pool_.run(n_atoms_, [&](std::int64_t k, int) {
+            T* out = total.cross.row(k);
+            constexpr std::int64_t piece = 256;
+            double sum[piece];
+            for (std::int64_t begin = 0; begin < stride_; begin += piece) {
+                const std::int64_t size = std::min(piece, stride_ - begin);
+                std::fill_n(sum, piece, 0.0);
+                for (const auto& group : groups_) {
+                    const T* in = group.cross.row(k) + begin;
+                    for (std::int64_t d = 0; d < size; ++d) sum[d] += static_cast<double>(in[d]);
+                }
+                for (std::int64_t d = 0; d < size; ++d) out[begin + d] = static_cast<T>(sum[d]);
+            }
+            double* gram = total.code_gram.row(k);
+            for (const auto& group : groups_) {
+                for (std::int64_t j = 0; j < n_atoms_; ++j) gram[j] += group.code_gram(k, j);
+            }
+        });
+        return total;
+    }
+
+    matrix_ref<const T> x_;
+    std::int64_t n_atoms_;
+    std::int64_t stride_;
+    partition partition_;
+    const std::vector<double>& norms_;
+    std::vector<double> errors_;
+    thread_pool& pool_;
+    std::vector<tile_scratch> scratch_;
+    std::vector<group_sums> groups_;
+};
+
+}  // namespace coxlmm::linalg

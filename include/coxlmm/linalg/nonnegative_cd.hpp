@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "coxlmm/core/matrix.hpp"
+#include "coxlmm/core/parallel.hpp"
+#include "coxlmm/linalg/simd.hpp"
+#include "coxlmm/linalg/tile.hpp"
+
+/// Nonnegative lasso by coordinate descent on the Gram matrix, for many samples at once (one sample a vector lane):
+///
+///     minimise over v >= 0   |x - v U|^2 + l1 * sum(v),    G = U U^T,  c = U x.
+///
+/// Every lane freezes when it has converged, so a sample's code does not depend on who shares its tile.
+namespace coxlmm::linalg {
+
+/// The dictionary as the solver needs it: all in double, K x K.
+struct gram_matrix {
+    std::int64_t n_atoms = 0;
+    std::vector<double> entries;       // row-major
+    std::vector<double> inverse_diag;  // 0 where the atom is zero: its code stays 0
+    std::vector<double> norms;
+
+    const double* row(std::int64_t k) const { return entries.data() + k * n_atoms; }
+    double norm(std::int64_t k) const { return norms[static_cast<std::size_t>(k)]; }
+};
+
+/// G of atoms in padded rows.
+template <class T>
+gram_matrix gram_of(const matrix<T>& atoms, thread_pool& pool) {
+    const std::int64_t n = atoms.rows();
+    const std::int64_t stride = atoms.cols();
+    constexpr std::int64_t block = kernels::dot_rows;
+    gram_matrix gram;
+    gram.n_atoms = n;
+    gram.entries.assign(static_cast<std::size_t>(n * n), 0.0);
+    pool.run((n + block - 1) / block, [&](std::int64_t task, int) {
+        const std::int64_t first = task * block;
+        const std::int64_t count = std::min(block, n - first);
+        matrix<T> rows(block, stride);
+        matrix<double> products(n, block);
+        std::copy_n(atoms.row(first), count * stride, rows.data());
+        dot_products(rows.data(), block, atoms.data(), n, stride, products.data(), block);
+        for (std::int64_t k = 0; k < n; ++k) {
+            for (std::int64_t r = 0; r < count; ++r) gram.entries[static_cast<std::size_t>((first + r) * n + k)] = products(k, r);
+        }
+    });
+    for (std::int64_t k = 0; k < n; ++k) {
+        const double squared = gram.row(k)[k];
+        gram.norms.push_back(std::sqrt(squared));
+        gram.inverse_diag.push_back(squared > 0 ? 1 / squared : 0.0);
+    }
+    return gram;
+}
+
+/// One tile's problem; all arrays are K x n_samples with samples contiguous, n_samples a multiple of 32.
+struct cd_tile {
+    std::int64_t n_samples;
+    const double* correlations;  // c
+    double* codes;               // v: the start, then the solution
+    const double* sample_norms;  // |x|, for the stopping rule
+};
+
+namespace kernels {
+
+/// slope = G_k . v for one atom k and `packets` registers of samples.
+template <int Packets>
+void slopes(const double* gram_row, const double* codes, std::int64_t n_atoms, std::int64_t n_samples,
+            typename simd<double>::packet (&slope)[Packets]) {
+    using v = simd<double>;
+    for (auto& s : slope) s = v::broadcast(0.0);
+    for (std::int64_t j = 0; j < n_atoms; ++j) {
+        const auto g = v::broadcast(gram_row[j]);
+        for (int p = 0; p < Packets; ++p) slope[p] = v::madd(g, v::load(codes + j * n_samples + p * v::width), slope[p]);
+    }
+}
+
+/// Registers of samples a kernel works on at once: enough to hide the latency of a fused multiply-add.
+inline constexpr int code_packets = 4;
+static_assert(32 % (code_packets * simd<double>::width) == 0, "a tile holds whole blocks of samples");
+
+}  // namespace kernels
+
+/// Cyclic coordinate descent, each sample until no coordinate of a sweep moved by more than
+///
+///     |change of v_k| * |u_k|  <=  tol * |x|
+///
+/// (a rule that does not change when x and U are scaled), or for `max_sweeps` sweeps.
+inline void nonnegative_cd(const gram_matrix& gram, const cd_tile& tile, double l1, double tol, std::int64_t max_sweeps) {
+    using v = simd<double>;
+    constexpr int packets = kernels::code_packets;
+    constexpr std::int64_t block = packets * v::width;
+    const std::int64_t n_atoms = gram.n_atoms;
+    const std::int64_t n = tile.n_samples;
+    const auto half_l1 = v::broadcast(0.5 * l1);
+    const auto zero = v::broadcast(0.0);
+
+    for (std::int64_t k = 0; k < n_atoms; ++k) {
+        if (gram.inverse_diag[static_cast<std::size_t>(k)] == 0.0) std::fill_n(tile.codes + k * n, n, 0.0);
+    }
+    alignas(64) double active[block];
+    alignas(64) double moved[block];
+    for (std::int64_t first = 0; first < n; first += block) {
+        for (std::int64_t i = 0; i < block; ++i) active[i] = tile.sample_norms[first + i] > 0 ? 1.0 : 0.0;
+        for (std::int64_t i = 0; i < block; ++i) {
+            if (active[i] != 0.0) continue;
+            for (std::int64_t k = 0; k < n_atoms; ++k) tile.codes[k * n + first + i] = 0.0;
+        }
+        for (std::int64_t sweep = 0; sweep < max_sweeps; ++sweep) {
+            typename v::packet mask[packets];
+            typename v::packet largest[packets];
+            for (int p = 0; p < packets; ++p) {
+                mask[p] = v::load(active + p * v::width);
+                largest[p] = zero;
+            }
+            for (std::int64_t k = 0; k < n_atoms; ++k) {
+                const double* g = gram.row(k);
+                typename v::packet slope[packets];
+                kernels::slopes<packets>(g, tile.codes + first, n_atoms, n, slope);
+                const auto inverse = v::broadcast(gram.inverse_diag[static_cast<std::size_t>(k)]);
+                const auto norm = v::broadcast(gram.norm(k));
+                double* codes = tile.codes + k * n + first;
+                const double* c = tile.correlations + k * n + first;
+                for (int p = 0; p < packets; ++p) {
+                    const auto old = v::load(codes + p * v::width);
+                    const auto descent = v::sub(v::sub(v::load(c + p * v::width), half_l1), slope[p]);
+                    const auto best = v::max(zero, v::madd(descent, inverse, old));
+                    const auto change = v::mul(mask[p], v::sub(best, old));
+                    v::store(codes + p * v::width, v::add(old, change));
+                    largest[p] = v::max(largest[p], v::mul(v::abs(change), norm));
+                }
+            }
+            bool any = false;
+            for (int p = 0; p < packets; ++p) v::store(moved + p * v::width, largest[p]);
+            for (std::int64_t i = 0; i < block; ++i) {
+                if (moved[i] <= tol * tile.sample_norms[first + i]) active[i] = 0.0;
+                any = any || active[i] != 0.0;
+            }
+            if (!any) break;
+        }
+    }
+}
+
+/// What the codes of a tile are worth, sample by sample:
+///
+///     squared_error = |x - v U|^2, from c, G and |x|^2
+///     kkt_residual  = max over k of |projected gradient_k| / (2 |x| |u_k|): 0 at the optimum, 1 at worst near v = 0
+///
+/// The gradient is projected: at v_k = 0 only a descent direction counts.
+inline void evaluate_codes(const gram_matrix& gram, const cd_tile& tile, double l1, double* squared_error,
+                           double* kkt_residual) {
+    using v = simd<double>;
+    constexpr int packets = kernels::code_packets;
+    constexpr std::int64_t block = packets * v::width;
+    const std::int64_t n = tile.n_samples;
+    alignas(64) double slope_of[block];
+    for (std::int64_t first = 0; first < n; first += block) {
+        double* error = squared_error + first;
+        double* kkt = kkt_residual + first;
+        for (std::int64_t i = 0; i < block; ++i) {
+            const double norm = tile.sample_norms[first + i];
+            error[i] = norm * norm;
+            kkt[i] = 0.0;
+        }
+        for (std::int64_t k = 0; k < gram.n_atoms; ++k) {
+            if (!(gram.norm(k) > 0)) continue;
+            typename v::packet slope[packets];
+            kernels::slopes<packets>(gram.row(k), tile.codes + first, gram.n_atoms, n, slope);
+            for (int p = 0; p < packets; ++p) v::store(slope_of + p * v::width, slope[p]);
+            const double* codes = tile.codes + k * n + first;
+            const double* c = tile.correlations + k * n + first;
+            for (std::int64_t i = 0; i < block; ++i) {
+                error[i] -= codes[i] * (2 * c[i] - slope_of[i]);
+                const double descent = c[i] - slope_of[i] - 0.5 * l1;
+                const double violation = codes[i] > 0 ? std::abs(descent) : std::max(descent, 0.0);
+                kkt[i] = std::max(kkt[i], violation / gram.norm(k));
+            }
+        }
+        for (std::int64_t i = 0; i < block; ++i) {
+            const double norm = tile.sample_norms[first + i];
+            kkt[i] = norm > 0 ? kkt[i] / norm : 0.0;
+            error[i] = std::max(error[i], 0.0);
+        }
+    }
+}
+
+}  // namespace coxlmm::linalg

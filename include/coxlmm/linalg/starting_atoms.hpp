@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "coxlmm/core/matrix.hpp"
+#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/random.hpp"
+#include "coxlmm/linalg/tile.hpp"
+
+/// Where a dictionary starts. All return atoms in padded rows.
+namespace coxlmm::linalg {
+
+template <class T>
+void normalize(T* row, std::int64_t stride) {
+    const double norm = std::sqrt(dot(row, row, stride));
+    if (!(norm > 0)) return;
+    for (std::int64_t d = 0; d < stride; ++d) row[d] = static_cast<T>(static_cast<double>(row[d]) / norm);
+}
+
+/// Given atoms, those longer than 1 scaled back to the unit ball.
+template <class T>
+matrix<T> atoms_in_ball(const matrix<T>& given) {
+    matrix<T> atoms = pack_matrix(given.ref());
+    for (std::int64_t k = 0; k < atoms.rows(); ++k) {
+        if (dot(atoms.row(k), atoms.row(k), atoms.cols()) > 1) normalize(atoms.row(k), atoms.cols());
+    }
+    return atoms;
+}
+
+/// Directions uniform on the sphere.
+template <class T>
+void random_atom(random_source& random, std::int64_t n_features, T* row, std::int64_t stride) {
+    for (std::int64_t d = 0; d < n_features; ++d) row[d] = static_cast<T>(random.normal());
+    normalize(row, stride);
+}
+
+template <class T>
+matrix<T> random_atoms(std::int64_t n_atoms, std::int64_t n_features, random_source& random) {
+    matrix<T> atoms(n_atoms, padded_length<T>(n_features));
+    for (std::int64_t k = 0; k < n_atoms; ++k) random_atom(random, n_features, atoms.row(k), atoms.cols());
+    return atoms;
+}
+
+/// Different samples chosen uniformly, zero samples left out; random directions if there are too few.
+template <class T>
+matrix<T> sampled_atoms(const matrix_ref<const T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
+                        random_source& random) {
+    std::vector<std::int64_t> candidates;
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+        if (norms[static_cast<std::size_t>(i)] > 0) candidates.push_back(i);
+    }
+    matrix<T> atoms(n_atoms, padded_length<T>(x.cols));
+    for (std::int64_t k = 0; k < n_atoms; ++k) {
+        const auto left = static_cast<std::int64_t>(candidates.size()) - k;
+        if (left < 1) {
+            random_atom(random, x.cols, atoms.row(k), atoms.cols());
+            continue;
+        }
+        std::swap(candidates[static_cast<std::size_t>(k)], candidates[static_cast<std::size_t>(k + random.below(left))]);
+        pack_rows(x, candidates[static_cast<std::size_t>(k)], 1, atoms.row(k), 1, atoms.cols());
+        normalize(atoms.row(k), atoms.cols());
+    }
+    return atoms;
+}
+
+/// k-means++ (Arthur and Vassilvitskii 2007) on rays: a sample is chosen with probability proportional to the squared
+/// distance from it to the nearest ray {a u_k : a >= 0} chosen so far. Costs one read of X an atom.
+template <class T>
+matrix<T> spread_atoms(const matrix_ref<const T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
+                       random_source& random, thread_pool& pool) {
+    const std::int64_t stride = padded_length<T>(x.cols);
+    const std::int64_t tile = tile_samples<T>(x.cols);
+    matrix<T> atoms(n_atoms, stride);
+    std::vector<double> distance(norms.size());
+    for (std::size_t i = 0; i < norms.size(); ++i) distance[i] = norms[i] * norms[i];
+    std::vector<matrix<T>> scratch(static_cast<std::size_t>(pool.size()));
+    for (std::int64_t k = 0; k < n_atoms; ++k) {
+        double total = 0;
+        for (const double d : distance) total += d;
+        if (!(total > 0)) {
+            random_atom(random, x.cols, atoms.row(k), stride);
+            continue;
+        }
+        double left = random.uniform() * total;
+        std::size_t chosen = 0;
+        for (std::size_t i = 0; i < distance.size(); ++i) {
+            if (!(distance[i] > 0)) continue;
+            chosen = i;
+            left -= distance[i];
+            if (left < 0) break;
+        }
+        pack_rows(x, static_cast<std::int64_t>(chosen), 1, atoms.row(k), 1, stride);
+        normalize(atoms.row(k), stride);
+        distance[chosen] = 0;
+        if (k + 1 == n_atoms) break;
+        pool.run((x.rows + tile - 1) / tile, [&](std::int64_t task, int worker) {
+            auto& rows = scratch[static_cast<std::size_t>(worker)];
+            if (rows.size() == 0) rows = matrix<T>(tile, stride);
+            const std::int64_t first = task * tile;
+            const std::int64_t count = std::min(tile, x.rows - first);
+            pack_rows(x, first, count, rows.data(), tile, stride);
+            for (std::int64_t i = 0; i < count; ++i) {
+                const auto s = static_cast<std::size_t>(first + i);
+                const double along = std::max(0.0, dot(rows.row(i), atoms.row(k), stride));
+                distance[s] = std::min(distance[s], std::max(0.0, norms[s] * norms[s] - along * along));
+            }
+        });
+    }
+    return atoms;
+}
+
+}  // namespace coxlmm::linalg

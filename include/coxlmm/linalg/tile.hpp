@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "coxlmm/core/error.hpp"
+#include "coxlmm/core/matrix.hpp"
+#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/linalg/simd.hpp"
+
+/// Tiles: a few dozen samples copied side by side into aligned, zero-padded rows. All arithmetic runs on tiles, so the
+/// strides and the alignment of the caller's matrix cannot change a single bit of a result, and a tile that was read
+/// once from memory stays in the cache for every product it is needed for.
+namespace coxlmm::linalg {
+
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/// Elements from one row of a tile to the next. Never a multiple of 4 KiB: rows that far apart would compete for the
+/// same few lines of the first-level cache.
+template <class T>
+constexpr std::int64_t padded_length(std::int64_t n_features) {
+    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+    const std::int64_t padded = round_up(std::max<std::int64_t>(n_features, 1), line);
+    return padded % (16 * line) == 0 ? padded + line : padded;
+}
+
+/// Samples in a tile: 32 or 64, so that a tile of the usual width is about half a megabyte.
+template <class T>
+constexpr std::int64_t tile_samples(std::int64_t n_features) {
+    return n_features * static_cast<std::int64_t>(sizeof(T)) * 64 <= 512 * 1024 ? 64 : 32;
+}
+
+/// Rows [first, first + count) of `x` -> the first rows of `tile` (stride `stride`); the other rows up to `n_rows` and
+/// the padding become zero.
+template <class T>
+void pack_rows(const matrix_ref<const T>& x, std::int64_t first, std::int64_t count, T* tile, std::int64_t n_rows,
+               std::int64_t stride) {
+    const T* source = x.data + first * x.row_stride;
+    if (x.col_stride == 1) {
+        for (std::int64_t i = 0; i < count; ++i) std::copy_n(source + i * x.row_stride, x.cols, tile + i * stride);
+    } else {
+        for (std::int64_t j = 0; j < x.cols; ++j) {
+            const T* column = source + j * x.col_stride;
+            for (std::int64_t i = 0; i < count; ++i) tile[i * stride + j] = column[i * x.row_stride];
+        }
+    }
+    for (std::int64_t i = 0; i < count; ++i) std::fill(tile + i * stride + x.cols, tile + (i + 1) * stride, T{});
+    std::fill(tile + count * stride, tile + n_rows * stride, T{});
+}
+
+/// A whole matrix in padded rows, as the kernels below want it.
+template <class T>
+matrix<T> pack_matrix(const matrix_ref<const T>& x) {
+    matrix<T> packed(x.rows, padded_length<T>(x.cols));
+    pack_rows(x, 0, x.rows, packed.data(), x.rows, packed.cols());
+    return packed;
+}
+
+/// Padded rows -> rows without gaps.
+template <class T>
+matrix<T> unpacked(const matrix<T>& packed, std::int64_t n_features) {
+    matrix<T> plain(packed.rows(), n_features);
+    for (std::int64_t i = 0; i < packed.rows(); ++i) std::copy_n(packed.row(i), n_features, plain.row(i));
+    return plain;
+}
+
+/// Whether all of `n` values are finite.
+template <class T>
+bool all_finite(const T* values, std::int64_t n) {
+    bool good = true;
+    for (std::int64_t i = 0; i < n; ++i) good &= is_finite(values[i]);
+    return good;
+}
+
+/// Products are summed in T over this many features, then in double: the sums stay as good as the products, whatever
+/// the number of features and however large the mean of the data.
+inline constexpr std::int64_t chunk_features = 1024;
+
+template <class T>
+double dot(const T* a, const T* b, std::int64_t stride) {
+    using v = simd<T>;
+    double total = 0;
+    for (std::int64_t begin = 0; begin < stride; begin += chunk_features) {
+        const std::int64_t end = std::min(begin + chunk_features, stride);
+        auto sum = v::broadcast(T{});
+        for (std::int64_t d = begin; d < end; d += v::width) sum = v::madd(v::load(a + d), v::load(b + d), sum);
+        total += static_cast<double>(v::sum(sum));
+    }
+    return total;
+}
+
+namespace kernels {
+
+inline constexpr int dot_rows = 4;
+
+template <class T, int Atoms>
+void dots(const T* rows, const T* atoms, std::int64_t stride, std::int64_t begin, std::int64_t end, double* out,
+          std::int64_t out_stride) {
+    using v = simd<T>;
+    typename v::packet sums[dot_rows][Atoms];
+    for (auto& row : sums) {
+        for (auto& sum : row) sum = v::broadcast(T{});
+    }
+    for (std::int64_t d = begin; d < end; d += v::width) {
+        typename v::packet u[Atoms];
+        for (int k = 0; k < Atoms; ++k) u[k] = v::load(atoms + k * stride + d);
+        for (int i = 0; i < dot_rows; ++i) {
+            const auto x = v::load(rows + i * stride + d);
+            for (int k = 0; k < Atoms; ++k) sums[i][k] = v::madd(x, u[k], sums[i][k]);
+        }
+    }
+    for (int k = 0; k < Atoms; ++k) {
+        for (int i = 0; i < dot_rows; ++i) out[k * out_stride + i] += static_cast<double>(v::sum(sums[i][k]));
+    }
+}
+
+template <class T, int Atoms, int Packets>
+void accumulate(const T* codes, std::int64_t codes_stride, const T* rows, std::int64_t stride, std::int64_t n_rows, T* out) {
+    using v = simd<T>;
+    typename v::packet sums[Atoms][Packets];
+    for (int k = 0; k < Atoms; ++k) {
+        for (int p = 0; p < Packets; ++p) sums[k][p] = v::load(out + k * stride + p * v::width);
+    }
+    for (std::int64_t i = 0; i < n_rows; ++i) {
+        typename v::packet x[Packets];
+        for (int p = 0; p < Packets; ++p) x[p] = v::load(rows + i * stride + p * v::width);
+        for (int k = 0; k < Atoms; ++k) {
+            const auto c = v::broadcast(codes[i * codes_stride + k]);
+            for (int p = 0; p < Packets; ++p) sums[k][p] = v::madd(c, x[p], sums[k][p]);
+        }
+    }
+    for (int k = 0; k < Atoms; ++k) {
+        for (int p = 0; p < Packets; ++p) v::store(out + k * stride + p * v::width, sums[k][p]);
+    }
+}
+
+/// Calls `f` with std::integral_constant<int, n> for the run-time n in {1, ..., N}.
+template <int N, class F>
+void with_count(int n, const F& f) {
+    if constexpr (N > 1) {
+        if (n < N) {
+            with_count<N - 1>(n, f);
+            return;
+        }
+    }
+    f(std::integral_constant<int, N>{});
+}
+
+/// Splits `n` into the fewest blocks of at most `most`, as even as possible: f(begin, count).
+template <class F>
+void in_even_blocks(std::int64_t n, std::int64_t most, const F& f) {
+    const std::int64_t blocks = (n + most - 1) / most;
+    for (std::int64_t b = 0; b < blocks; ++b) f(n * b / blocks, n * (b + 1) / blocks - n * b / blocks);
+}
+
+}  // namespace kernels
+
+/// out(k, i) = <row i of the tile, atom k>, in double; `n_rows` is a multiple of 4. Each entry depends on its row and
+/// its atom alone, to the bit.
+template <class T>
+void dot_products(const T* tile, std::int64_t n_rows, const T* atoms, std::int64_t n_atoms, std::int64_t stride, double* out,
+                  std::int64_t out_stride) {
+    constexpr int most = simd<T>::registers >= 32 ? 5 : 3;
+    for (std::int64_t k = 0; k < n_atoms; ++k) std::fill_n(out + k * out_stride, n_rows, 0.0);
+    for (std::int64_t begin = 0; begin < stride; begin += chunk_features) {
+        const std::int64_t end = std::min(begin + chunk_features, stride);
+        kernels::in_even_blocks(n_atoms, most, [&](std::int64_t k, std::int64_t count) {
+            kernels::with_count<most>(static_cast<int>(count), [&](auto atoms_in_block) {
+                for (std::int64_t i = 0; i < n_rows; i += kernels::dot_rows) {
+                    kernels::dots<T, atoms_in_block>(tile + i * stride, atoms + k * stride, stride, begin, end,
+                                                     out + k * out_stride + i, out_stride);
+                }
+            });
+        });
+    }
+}
+
+/// out(k, :) += sum over i of codes(i, k) * row i of the tile.
+template <class T>
+void accumulate_outer(const T* codes, std::int64_t codes_stride, const T* tile, std::int64_t n_rows, std::int64_t n_atoms,
+                      std::int64_t stride, T* out) {
+    constexpr int packets = 2;
+    constexpr int most = simd<T>::registers >= 32 ? 10 : 5;
+    constexpr std::int64_t step = packets * simd<T>::width;
+    const std::int64_t whole = stride / step * step;
+    const auto columns = [&](std::int64_t d, auto n_packets) {
+        kernels::in_even_blocks(n_atoms, most, [&](std::int64_t k, std::int64_t count) {
+            kernels::with_count<most>(static_cast<int>(count), [&](auto atoms_in_block) {
+                kernels::accumulate<T, atoms_in_block, n_packets>(codes + k, codes_stride, tile + d, stride, n_rows,
+                                                                  out + k * stride + d);
+            });
+        });
+    };
+    for (std::int64_t d = 0; d < whole; d += step) columns(d, std::integral_constant<int, packets>{});
+    for (std::int64_t d = whole; d < stride; d += simd<T>::width) columns(d, std::integral_constant<int, 1>{});
+}
+
+}  // namespace coxlmm::linalg

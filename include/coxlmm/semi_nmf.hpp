@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "coxlmm/core/concepts.hpp"
+#include "coxlmm/core/error.hpp"
+#include "coxlmm/core/matrix.hpp"
+#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/stop_reason.hpp"
+#include "coxlmm/detail/semi_nmf.hpp"
+
+namespace coxlmm {
+
+/// Where the dictionary starts.
+enum class semi_nmf_init {
+    samples,           ///< samples chosen uniformly
+    kmeans_plus_plus,  ///< samples far from those already chosen
+    random,            ///< random directions
+};
+
+/// One iteration as a callback sees it.
+struct iteration {
+    std::int64_t index = 0;  ///< 1, 2, ...
+    double objective = 0;    ///< ||X - codes dictionary||_F^2 + l1 * sum(codes) after it
+};
+
+/// Atoms to start from instead of `init`: K x D, of either precision. It is read before `semi_nmf` returns.
+using initial_atoms = std::variant<std::monostate, matrix_ref<const float>, matrix_ref<const double>>;
+
+struct semi_nmf_options {
+    /// K, the number of concepts: 1 <= K <= number of samples.
+    std::int64_t n_components = 0;
+    /// The weight of the l1 penalty, lambda of the paper; >= 0, in units of X. Solvers that halve the square
+    /// (scikit-learn, SPAMS, the paper's published code) call alpha = l1 / 2 what is l1 here.
+    double l1 = 1.0;
+    semi_nmf_init init = semi_nmf_init::kmeans_plus_plus;
+    /// Overrides `init`. Rows longer than 1 are scaled back to unit length.
+    initial_atoms initial = {};
+    std::int64_t max_iter = 200;
+    /// Converged when an iteration lowers the objective by no more than this fraction of it.
+    double tol = 1e-5;
+    /// Same seed, same shape: same bits, on any number of threads.
+    std::uint64_t seed = 0;
+    /// 0: all processors that the process may use.
+    int n_threads = 0;
+    /// Sees every iteration, on the calling thread; returning false stops the fit, which still returns a full result.
+    std::function<bool(const iteration&)> callback = {};
+    /// Called on the calling thread about ten times a second, also in the middle of a long pass. What it throws leaves
+    /// `semi_nmf` and abandons the fit: for Ctrl-C and deadlines.
+    std::function<void()> checkpoint = {};
+};
+
+template <class T>
+struct semi_nmf_result {
+    matrix<T> codes;                            ///< M x K, >= 0: the optimum for `dictionary`
+    matrix<T> dictionary;                       ///< K x D, rows of length at most 1
+    double objective = 0;                       ///< ||X - codes dictionary||_F^2 + l1 * sum(codes) of the two above
+    std::vector<double> history;                ///< the objective at the start and after every iteration
+    std::int64_t n_iter = 0;                    ///< iterations done; history has one entry more
+    stop_reason stop = stop_reason::max_iter;
+    double kkt_residual = 0;                    ///< of `codes`, as in sparse_encode_result
+};
+
+/// Semi-NMF with an l1 penalty: minimises ||X - codes dictionary||_F^2 + l1 * ||codes||_1 over codes >= 0 and
+/// dictionary rows in the unit ball.
+///
+/// X is M x D, one sample a row, float or double, of any strides; it is not copied. An iteration is one read of X and
+/// about 4 M K D floating-point operations. The objective never rises. The result is a stationary point, not
+/// necessarily the global optimum: the problem is not convex.
+///
+/// Throws std::invalid_argument for an empty X, NaN or infinity in X (with its row and column), n_components outside
+/// [1, M], a negative or non-finite l1 or tol, max_iter < 1, or initial atoms of another shape than K x D. Running out
+/// of iterations is reported in `stop`.
+///
+/// Source: Parekh, Khayatan, Shukor, Newson, Cord, "A Concept-Based Explainability Framework for Large Multimodal
+/// Models", NeurIPS 2024, arXiv 2406.08074. Semi-NMF: Ding, Li, Jordan, IEEE TPAMI 32 (2010).
+template <MatrixView M>
+semi_nmf_result<element_t<M>> semi_nmf(const M& x, const semi_nmf_options& options) {
+    using T = element_t<M>;
+    const matrix_ref<const T> view_of_x = view(x);
+    const std::int64_t k = options.n_components;
+    require_nonempty(view_of_x, "X");
+    if (k < 1) throw_invalid("n_components is ", k, ": at least 1 is needed");
+    if (k > view_of_x.rows) {
+        throw_invalid("n_components is ", k, " but X has only ", view_of_x.rows, " samples (its shape is ", view_of_x.rows,
+                      " x ", view_of_x.cols, "): lower n_components or give more samples");
+    }
+    if (!(options.l1 >= 0) || !is_finite(options.l1)) throw_invalid("l1 is ", options.l1, ": it must be finite and >= 0");
+    if (!(options.tol >= 0) || !is_finite(options.tol)) throw_invalid("tol is ", options.tol, ": it must be finite and >= 0");
+    if (options.max_iter < 1) throw_invalid("max_iter is ", options.max_iter, ": at least 1 is needed");
+
+    detail::semi_nmf_settings<T> settings{.n_atoms = k,
+                                          .l1 = options.l1,
+                                          .start = detail::start_kind::spread,
+                                          .given = {},
+                                          .seed = options.seed,
+                                          .max_iter = options.max_iter,
+                                          .tol = options.tol,
+                                          .on_iteration = {}};
+    if (options.init == semi_nmf_init::samples) settings.start = detail::start_kind::samples;
+    if (options.init == semi_nmf_init::random) settings.start = detail::start_kind::random;
+    std::visit(
+        [&]<class I>(const I& given) {
+            if constexpr (!std::is_same_v<I, std::monostate>) {
+                if (given.rows != k || given.cols != view_of_x.cols) {
+                    throw_invalid("the initial atoms have shape ", given.rows, " x ", given.cols,
+                                  " but n_components x n_features is ", k, " x ", view_of_x.cols);
+                }
+                require_finite(given, "the matrix of initial atoms");
+                settings.start = detail::start_kind::given;
+                settings.given = matrix<T>(given.rows, given.cols);
+                for (std::int64_t i = 0; i < given.rows; ++i) {
+                    for (std::int64_t j = 0; j < given.cols; ++j) settings.given(i, j) = static_cast<T>(given(i, j));
+                }
+            }
+        },
+        options.initial);
+    if (options.callback) {
+        settings.on_iteration = [&](std::int64_t index, double objective) {
+            return options.callback(iteration{.index = index, .objective = objective});
+        };
+    }
+    thread_pool pool(options.n_threads, options.checkpoint);
+    auto fit = detail::fit_semi_nmf(view_of_x, settings, pool);
+    return {.codes = std::move(fit.codes),
+            .dictionary = std::move(fit.dictionary),
+            .objective = fit.objective,
+            .history = std::move(fit.history),
+            .n_iter = fit.n_iter,
+            .stop = fit.stop,
+            .kkt_residual = fit.kkt_residual};
+}
+
+}  // namespace coxlmm

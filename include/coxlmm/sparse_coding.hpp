@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <utility>
+
+#include "coxlmm/core/concepts.hpp"
+#include "coxlmm/core/error.hpp"
+#include "coxlmm/core/matrix.hpp"
+#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/stop_reason.hpp"
+#include "coxlmm/detail/sparse_coding.hpp"
+
+namespace coxlmm {
+
+struct sparse_encode_options {
+    /// The weight of the l1 penalty, >= 0, in units of X; scikit-learn's alpha is l1 / 2.
+    double l1 = 1.0;
+    /// The KKT residual to reach, see sparse_encode_result. In float, about 1e-7 is the least that can be stored.
+    double tol = 1e-6;
+    /// Sweeps of coordinate descent over the atoms, for each sample.
+    std::int64_t max_iter = 1000;
+    /// 0: all processors that the process may use.
+    int n_threads = 0;
+    /// Called on the calling thread about ten times a second; what it throws leaves `sparse_encode`.
+    std::function<void()> checkpoint = {};
+};
+
+template <class T>
+struct sparse_encode_result {
+    matrix<T> codes;       ///< M x K, >= 0
+    double objective = 0;  ///< ||X - codes dictionary||_F^2 + l1 * sum(codes)
+    /// How far from optimal the stored codes are: the largest, over samples x with code v and over atoms u_k, of
+    /// |P_k| / (2 ||x|| ||u_k||), where P is the gradient of the objective in v, projected: at v_k = 0 it counts only
+    /// if it points downhill. Does not change when X, l1 and the dictionary are scaled together; 0 is optimal.
+    double kkt_residual = 0;
+    stop_reason stop = stop_reason::max_iter;  ///< converged when kkt_residual <= tol
+};
+
+/// Nonnegative lasso: for every row x of X, argmin over v >= 0 of ||x - v dictionary||^2 + l1 * sum(v).
+///
+/// X is M x D, the dictionary K x D, both of the same precision and of any strides. A sample's code does not depend on
+/// which other samples are encoded with it, to the bit. Costs 2 M K D floating-point operations and the descent on the
+/// K x K Gram matrix (Friedman, Hastie, Tibshirani, J. Stat. Softw. 33, 2010).
+///
+/// Throws std::invalid_argument for empty matrices, different numbers of features, NaN or infinity (with row and
+/// column), a negative or non-finite l1, tol <= 0 or max_iter < 1. Not reaching `tol` is reported in `stop`.
+template <MatrixView M, MatrixView U>
+    requires std::same_as<element_t<M>, element_t<U>>
+sparse_encode_result<element_t<M>> sparse_encode(const M& x, const U& dictionary, const sparse_encode_options& options = {}) {
+    using T = element_t<M>;
+    const matrix_ref<const T> view_of_x = view(x);
+    const matrix_ref<const T> atoms = view(dictionary);
+    require_nonempty(view_of_x, "X");
+    require_nonempty(atoms, "the dictionary");
+    if (view_of_x.cols != atoms.cols) {
+        throw_invalid("X has ", view_of_x.cols, " features but the dictionary has ", atoms.cols, " (shapes ", view_of_x.rows, " x ",
+                      view_of_x.cols, " and ", atoms.rows, " x ", atoms.cols, ")");
+    }
+    if (!(options.l1 >= 0) || !is_finite(options.l1)) throw_invalid("l1 is ", options.l1, ": it must be finite and >= 0");
+    if (!(options.tol > 0) || !is_finite(options.tol)) throw_invalid("tol is ", options.tol, ": it must be finite and > 0");
+    if (options.max_iter < 1) throw_invalid("max_iter is ", options.max_iter, ": at least 1 is needed");
+    require_finite(atoms, "the dictionary");
+
+    thread_pool pool(options.n_threads, options.checkpoint);
+    auto encoded = detail::encode(view_of_x, atoms, options.l1, options.tol, options.max_iter, pool);
+    return {.codes = std::move(encoded.codes),
+            .objective = encoded.objective,
+            .kkt_residual = encoded.kkt_residual,
+            .stop = encoded.kkt_residual <= options.tol ? stop_reason::converged : stop_reason::max_iter};
+}
+
+}  // namespace coxlmm
