@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coxlmm/semi_nmf.hpp"
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "convert.hpp"
+#include "module.hpp"
+
+namespace coxlmm::python {
+namespace {
+
+struct result {
+    py::array codes;
+    py::array dictionary;
+    double objective;
+    py::array history;
+    std::int64_t n_iter;
+    std::string stop;
+    double kkt_residual;
+};
+
+semi_nmf_init init_named(const std::string& name) {
+    if (name == "kmeans++") return semi_nmf_init::kmeans_plus_plus;
+    if (name == "samples") return semi_nmf_init::samples;
+    if (name == "random") return semi_nmf_init::random;
+    throw std::invalid_argument("init must be 'kmeans++', 'samples', 'random' or an array; got '" + name + "'");
+}
+
+template <class T>
+result fit(const py::array& x, const semi_nmf_options& options) {
+    const auto samples = borrow<T>(x);
+    auto found = [&] {
+        const py::gil_scoped_release no_gil;
+        return coxlmm::semi_nmf(samples.view, options);
+    }();
+    return {release(std::move(found.codes)),
+            release(std::move(found.dictionary)),
+            found.objective,
+            release(std::move(found.history)),
+            found.n_iter,
+            std::string(to_string(found.stop)),
+            found.kkt_residual};
+}
+
+result semi_nmf(py::handle x, std::int64_t n_components, double l1, const py::object& init, std::int64_t max_iter,
+                double tol, std::uint64_t seed, int n_threads, const py::object& callback) {
+    const auto samples = as_real_matrix(x, "x");
+    semi_nmf_options options{.n_components = n_components,
+                             .l1 = l1,
+                             .max_iter = max_iter,
+                             .tol = tol,
+                             .seed = seed,
+                             .n_threads = n_threads,
+                             .checkpoint = handle_signals};
+    py::array start;  // holds the memory that options.initial looks at
+    if (py::isinstance<py::str>(init)) {
+        options.init = init_named(init.cast<std::string>());
+    } else {
+        start = as_real_matrix(init, "init");
+        const auto look = [&]<class T>(T) {
+            auto atoms = borrow<T>(start);
+            start = std::move(atoms.array);
+            options.initial = atoms.view;
+        };
+        is_single(start) ? look(float{}) : look(double{});
+    }
+    if (!callback.is_none()) {
+        options.callback = [&callback](const iteration& pass) {
+            const py::gil_scoped_acquire gil;
+            const py::object answer = callback(pass.index, pass.objective);
+            return answer.is_none() || py::bool_(answer);
+        };
+    }
+    return is_single(samples) ? fit<float>(samples, options) : fit<double>(samples, options);
+}
+
+}  // namespace
+
+void bind_semi_nmf(py::module_& module) {
+    py::class_<result>(module, "SemiNMFResult")
+        .def_readonly("codes", &result::codes)
+        .def_readonly("dictionary", &result::dictionary)
+        .def_readonly("objective", &result::objective)
+        .def_readonly("history", &result::history)
+        .def_readonly("n_iter", &result::n_iter)
+        .def_readonly("stop", &result::stop)
+        .def_readonly("kkt_residual", &result::kkt_residual);
+
+    module.def("semi_nmf", &semi_nmf, py::arg("x"), py::arg("n_components"), py::kw_only(), py::arg("l1") = 1.0,
+               py::arg("init") = "kmeans++", py::arg("max_iter") = 200, py::arg("tol") = 1e-5, py::arg("seed") = 0,
+               py::arg("n_threads") = 0, py::arg("callback") = py::none());
+}
+
+}  // namespace coxlmm::python

@@ -1,0 +1,106 @@
+"""The compiled core. Matrices hold samples, concepts or words in rows.
+
+Arrays of ``float32`` and ``float64`` are read where they lie, in C or Fortran order or with any strides, negative ones
+too. A copy is made for other dtypes (``float16`` is computed in ``float32``; booleans, integers and long doubles in
+``float64``), for another byte order, and for misaligned elements. Complex numbers, strings and objects raise
+``TypeError``. Results own their memory and have the precision of the computation.
+
+Every function releases the interpreter's lock and ends within a second of Ctrl-C. ``n_threads=0`` means all processors;
+no result depends on it. Misuse raises ``ValueError`` with the numbers in the message; so do values that are not finite,
+with their row and column.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+class SemiNMFResult:
+    """What ``semi_nmf`` found."""
+
+    @property
+    def codes(self) -> NDArray[Any]:
+        """Activations, n_samples x n_components, nonnegative: optimal for ``dictionary``."""
+
+    @property
+    def dictionary(self) -> NDArray[Any]:
+        """Concept vectors, n_components x n_features, of norm at most 1."""
+
+    @property
+    def objective(self) -> float:
+        """``||x - codes @ dictionary||_F^2 + l1 * sum(codes)`` of the returned pair."""
+
+    @property
+    def history(self) -> NDArray[np.float64]:
+        """The objective after every iteration."""
+
+    @property
+    def n_iter(self) -> int: ...
+    @property
+    def stop(self) -> Literal["converged", "max_iter", "callback"]: ...
+
+class SparseCodes:
+    """What ``sparse_encode`` found."""
+
+    @property
+    def codes(self) -> NDArray[Any]:
+        """Activations, n_samples x n_components, nonnegative."""
+
+    @property
+    def max_kkt_residual(self) -> float: ...
+    @property
+    def stop(self) -> Literal["converged", "max_iter", "callback"]: ...
+
+def semi_nmf(
+    x: ArrayLike,
+    n_components: int,
+    *,
+    l1: float = 1.0,
+    init: Literal["kmeans++", "samples", "random"] | ArrayLike = "kmeans++",
+    max_iter: int = 200,
+    tol: float = 1e-5,
+    seed: int = 0,
+    n_threads: int = 0,
+    callback: Callable[[int, float], bool | None] | None = None,
+) -> SemiNMFResult:
+    """Minimise ``||x - codes @ dictionary||_F^2 + l1 * sum(codes)`` over nonnegative codes and atoms of norm at most 1.
+
+    ``l1`` is the paper's lambda, twice the ``alpha`` of scikit-learn. ``callback(iteration, objective)`` runs in the
+    calling thread after every iteration; ``False`` stops the fit, and what it raises is raised here.
+    """
+
+def sparse_encode(
+    x: ArrayLike,
+    dictionary: ArrayLike,
+    *,
+    l1: float,
+    tol: float = ...,
+    max_iter: int = ...,
+    n_threads: int = 0,
+) -> SparseCodes:
+    """For every row of ``x`` the minimiser over v >= 0 of ``||row - v @ dictionary||^2 + l1 * sum(v)``.
+
+    Computed in the precision of ``x``, to which ``dictionary`` is converted.
+    """
+
+def ground_text(
+    dictionary: ArrayLike, unembedding: ArrayLike, top: int, n_threads: int = 0
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """For every concept the ``top`` rows of ``unembedding`` (vocabulary x n_features) of largest inner product.
+
+    Returns the token ids and the inner products, both n_components x top, largest first, ties by lower id. Computed in
+    the precision of ``unembedding``, to which ``dictionary`` is converted.
+    """
+
+def max_activating(codes: ArrayLike, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """For every concept the ``n`` samples that activate it most: indices and activations, both n_components x n.
+
+    Largest first, ties by lower index.
+    """
+
+def most_activating_concepts(codes: ArrayLike, r: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """For every sample the ``r`` concepts of largest activation: indices and activations, both n_samples x r.
+
+    Largest first, ties by lower index.
+    """
