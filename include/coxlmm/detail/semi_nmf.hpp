@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "coxlmm/core/matrix.hpp"
@@ -96,49 +97,128 @@ matrix<T> starting_atoms(const matrix_ref<const T>& x, const semi_nmf_settings<T
     return linalg::spread_atoms(x, settings.n_atoms, norms, random, pool);
 }
 
-/// Alternates exact-as-needed codes (one pass over X) and block coordinate descent over the atoms.
+/// The alternation between codes (one pass over X) and atoms, with guarded extrapolation of the atoms: the next pass
+/// runs at  u + beta (u - u_before)  and is done again at u itself when the objective would rise. (Ang and Gillis,
+/// Neural Computation 31, 2019, arXiv 1805.06604.)
+template <class T>
+class descent {
+public:
+    descent(const matrix_ref<const T>& x, const std::vector<double>& norms, double l1, matrix<T> atoms, thread_pool& pool)
+        : x_(x),
+          l1_(l1),
+          pool_(pool),
+          pass_(x, atoms.rows(), norms, pool),
+          atoms_(std::move(atoms)),
+          codes_(x.rows, atoms_.rows()),
+          codes_before_(x.rows, atoms_.rows()) {
+        gram_ = linalg::gram_of(atoms_, pool_);
+        sums_ = pass_.run(atoms_, gram_, codes_, codes_, step());
+        objective_ = sums_.objective(l1_);
+    }
+
+    double objective() const { return objective_; }
+
+    /// One iteration. Returns false when no step lowers the objective any more: then nothing has changed.
+    bool advance() {
+        matrix<T> next = atoms_;
+        const bool revived = revive_dead_atoms(x_, codes_, sums_.code_gram, pass_.errors(), l1_, next);
+        linalg::update_atoms(sums_.cross, sums_.code_gram, next, 5, 1e-4);
+        const bool extrapolate = !revived && updated_.size() > 0;
+        std::swap(codes_, codes_before_);
+        if (extrapolate) {
+            if (try_atoms(linalg::extrapolated(next, updated_, beta_))) {
+                beta_ = std::min(beta_limit_, 1.05 * beta_);
+                beta_limit_ = std::min(1.0, 1.01 * beta_limit_);
+                updated_ = std::move(next);
+                return true;
+            }
+            beta_limit_ = beta_;
+            beta_ /= 1.5;
+        }
+        matrix<T> plain = next;
+        if (try_atoms(std::move(plain))) {
+            updated_ = std::move(next);
+            return true;
+        }
+        std::swap(codes_, codes_before_);
+        return false;
+    }
+
+    /// The optimal codes for the atoms reached, and the objective from the residuals themselves.
+    semi_nmf_fit<T> finish() {
+        constexpr double tol = sizeof(T) == 4 ? 1e-7 : 1e-10;
+        const auto sums = pass_.run(
+            atoms_, gram_, codes_, codes_,
+            {.l1 = l1_, .tol = tol, .max_sweeps = 5000, .accumulate = false, .direct_error = true});
+        semi_nmf_fit<T> fit;
+        fit.codes = std::move(codes_);
+        fit.dictionary = linalg::unpacked(atoms_, x_.cols);
+        fit.objective = sums.objective(l1_);
+        fit.kkt_residual = sums.kkt_residual;
+        return fit;
+    }
+
+private:
+    linalg::pass_settings step() const {
+        return {.l1 = l1_, .tol = 1e-5, .max_sweeps = 30, .accumulate = true, .direct_error = false};
+    }
+
+    /// Takes the atoms if the objective does not rise. The codes start from those before.
+    bool try_atoms(matrix<T> atoms) {
+        auto gram = linalg::gram_of(atoms, pool_);
+        auto sums = pass_.run(atoms, gram, codes_before_, codes_, step());
+        const double now = sums.objective(l1_);
+        if (!(now <= objective_)) return false;
+        atoms_ = std::move(atoms);
+        gram_ = std::move(gram);
+        sums_ = std::move(sums);
+        objective_ = now;
+        return true;
+    }
+
+    matrix_ref<const T> x_;
+    double l1_;
+    thread_pool& pool_;
+    linalg::code_pass<T> pass_;
+    matrix<T> atoms_;    // where codes_ and sums_ were computed
+    matrix<T> updated_;  // the last atoms before extrapolation
+    matrix<T> codes_;
+    matrix<T> codes_before_;
+    linalg::gram_matrix gram_;
+    linalg::pass_sums<T> sums_;
+    double objective_ = 0;
+    double beta_ = 0.5;
+    double beta_limit_ = 1.0;
+};
+
 template <class T>
 semi_nmf_fit<T> fit_semi_nmf(const matrix_ref<const T>& x, const semi_nmf_settings<T>& settings, thread_pool& pool) {
-    constexpr double final_tol = sizeof(T) == 4 ? 1e-7 : 1e-10;
-    constexpr std::int64_t final_sweeps = 5000;
+    // The decrease is averaged over a few iterations: single ones may be short after an extrapolation was refused.
+    constexpr std::size_t window = 5;
     const auto norms = linalg::checked_norms(x, "X", pool);
-    auto atoms = starting_atoms(x, settings, norms, pool);
-    semi_nmf_fit<T> fit;
-    fit.codes = matrix<T>(x.rows, settings.n_atoms);
-    linalg::code_pass<T> pass(x, settings.n_atoms, norms, pool);
-    linalg::pass_settings step{.l1 = settings.l1, .tol = 1e-5, .max_sweeps = 30, .accumulate = true, .direct_error = false};
-
-    auto gram = linalg::gram_of(atoms, pool);
-    auto sums = pass.run(atoms, gram, fit.codes, step);
-    fit.history.push_back(sums.objective(settings.l1));
-    for (;;) {
-        if (fit.n_iter == settings.max_iter) {
-            fit.stop = stop_reason::max_iter;
+    descent<T> path(x, norms, settings.l1, starting_atoms(x, settings, norms, pool), pool);
+    std::vector<double> history{path.objective()};
+    stop_reason stop = stop_reason::max_iter;
+    std::int64_t n_iter = 0;
+    while (n_iter < settings.max_iter) {
+        const bool moved = path.advance();
+        ++n_iter;
+        const double now = path.objective();
+        history.push_back(now);
+        if (settings.on_iteration && !settings.on_iteration(n_iter, now)) {
+            stop = stop_reason::callback;
             break;
         }
-        const bool revived = revive_dead_atoms(x, fit.codes, sums.code_gram, pass.errors(), settings.l1, atoms);
-        linalg::update_atoms(sums.cross, sums.code_gram, atoms, 5, 1e-4);
-        gram = linalg::gram_of(atoms, pool);
-        sums = pass.run(atoms, gram, fit.codes, step);
-        const double before = fit.history.back();
-        const double now = sums.objective(settings.l1);
-        fit.history.push_back(now);
-        ++fit.n_iter;
-        if (settings.on_iteration && !settings.on_iteration(fit.n_iter, now)) {
-            fit.stop = stop_reason::callback;
-            break;
-        }
-        if (!revived && before - now <= settings.tol * before) {
-            fit.stop = stop_reason::converged;
+        const double allowed = settings.tol * static_cast<double>(window) * now;
+        if (!moved || (history.size() > window && history[history.size() - 1 - window] - now <= allowed)) {
+            stop = stop_reason::converged;
             break;
         }
     }
-    const linalg::pass_settings last{
-        .l1 = settings.l1, .tol = final_tol, .max_sweeps = final_sweeps, .accumulate = false, .direct_error = true};
-    sums = pass.run(atoms, gram, fit.codes, last);
-    fit.objective = sums.objective(settings.l1);
-    fit.kkt_residual = sums.kkt_residual;
-    fit.dictionary = linalg::unpacked(atoms, x.cols);
+    auto fit = path.finish();
+    fit.history = std::move(history);
+    fit.n_iter = n_iter;
+    fit.stop = stop;
     return fit;
 }
 

@@ -31,7 +31,7 @@ encoding<T> encode(const matrix_ref<const T>& x, const matrix_ref<const T>& dict
     result.codes = matrix<T>(x.rows, dictionary.rows);
     const linalg::pass_settings settings{
         .l1 = l1, .tol = tol, .max_sweeps = max_iter, .accumulate = false, .direct_error = true};
-    const auto sums = pass.run(atoms, gram, result.codes, settings);
+    const auto sums = pass.run(atoms, gram, result.codes, result.codes, settings);
     result.objective = sums.objective(l1);
     result.kkt_residual = sums.kkt_residual;
     return result;

@@ -54,4 +54,17 @@ void update_atoms(const matrix<T>& cross, const matrix<double>& code_gram, matri
     }
 }
 
+/// now + beta (now - before), every atom scaled back onto the unit ball.
+template <class T>
+matrix<T> extrapolated(const matrix<T>& now, const matrix<T>& before, double beta) {
+    matrix<T> atoms(now.rows(), now.cols());
+    const T b = static_cast<T>(beta);
+    for (std::int64_t k = 0; k < now.rows(); ++k) {
+        T* out = atoms.row(k);
+        for (std::int64_t d = 0; d < now.cols(); ++d) out[d] = now(k, d) + b * (now(k, d) - before(k, d));
+        if (dot(out, out, now.cols()) > 1) normalize(out, now.cols());
+    }
+    return atoms;
+}
+
 }  // namespace coxlmm::linalg

@@ -108,8 +108,10 @@ public:
           pool_(pool),
           scratch_(static_cast<std::size_t>(pool.size())) {}
 
-    /// `atoms` in padded rows, `gram` = gram_of(atoms); reads the start from `codes` and writes the codes there.
-    pass_sums<T> run(const matrix<T>& atoms, const gram_matrix& gram, matrix<T>& codes, const pass_settings& settings) {
+    /// `atoms` in padded rows, `gram` = gram_of(atoms). The descent starts from the codes `start` (M x K) and writes to
+    /// `codes`, which may be the same matrix.
+    pass_sums<T> run(const matrix<T>& atoms, const gram_matrix& gram, const matrix<T>& start, matrix<T>& codes,
+                     const pass_settings& settings) {
         groups_.resize(static_cast<std::size_t>(partition_.n_groups));
         pool_.run(partition_.n_groups, [&](std::int64_t g, int worker) {
             auto& group = groups_[static_cast<std::size_t>(g)];
@@ -117,7 +119,7 @@ public:
             auto& scratch = scratch_[static_cast<std::size_t>(worker)];
             scratch.reserve(n_atoms_, stride_, partition_.tile);
             for (std::int64_t t = partition_.first_tile(g); t < partition_.first_tile(g + 1); ++t) {
-                run_tile(t, atoms, gram, codes, settings, scratch, group);
+                run_tile(t, atoms, gram, start, codes, settings, scratch, group);
                 pool_.step();
             }
         });
@@ -167,7 +169,7 @@ private:
         }
     };
 
-    void run_tile(std::int64_t t, const matrix<T>& atoms, const gram_matrix& gram, matrix<T>& codes,
+    void run_tile(std::int64_t t, const matrix<T>& atoms, const gram_matrix& gram, const matrix<T>& start, matrix<T>& codes,
                   const pass_settings& settings, tile_scratch& s, group_sums& group) {
         const std::int64_t n = partition_.tile;
         const std::int64_t first = t * n;
@@ -180,7 +182,7 @@ private:
         pack_rows(x_, first, count, s.rows.data(), n, stride_);
         dot_products(s.rows.data(), n, atoms.data(), n_atoms_, stride_, s.correlations.data(), n);
         for (std::int64_t k = 0; k < n_atoms_; ++k) {
-            for (std::int64_t i = 0; i < count; ++i) s.codes(k, i) = static_cast<double>(codes(first + i, k));
+            for (std::int64_t i = 0; i < count; ++i) s.codes(k, i) = static_cast<double>(start(first + i, k));
             std::fill_n(s.codes.row(k) + count, n - count, 0.0);
         }
         const cd_tile tile{n, s.correlations.data(), s.codes.data(), norms};

@@ -17,13 +17,6 @@
 /// Where a dictionary starts. All return atoms in padded rows.
 namespace coxlmm::linalg {
 
-template <class T>
-void normalize(T* row, std::int64_t stride) {
-    const double norm = std::sqrt(dot(row, row, stride));
-    if (!(norm > 0)) return;
-    for (std::int64_t d = 0; d < stride; ++d) row[d] = static_cast<T>(static_cast<double>(row[d]) / norm);
-}
-
 /// Given atoms, those longer than 1 scaled back to the unit ball.
 template <class T>
 matrix<T> atoms_in_ball(const matrix<T>& given) {

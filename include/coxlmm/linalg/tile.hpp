@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
@@ -89,6 +90,14 @@ double dot(const T* a, const T* b, std::int64_t stride) {
         total += static_cast<double>(v::sum(sum));
     }
     return total;
+}
+
+/// Scales a padded row to unit length; a zero row stays.
+template <class T>
+void normalize(T* row, std::int64_t stride) {
+    const double norm = std::sqrt(dot(row, row, stride));
+    if (!(norm > 0)) return;
+    for (std::int64_t d = 0; d < stride; ++d) row[d] = static_cast<T>(static_cast<double>(row[d]) / norm);
 }
 
 namespace kernels {
