@@ -41,7 +41,10 @@ struct semi_nmf_options {
     /// (scikit-learn, SPAMS, the paper's published code) call alpha = l1 / 2 what is l1 here.
     double l1 = 1.0;
     semi_nmf_init init = semi_nmf_init::kmeans_plus_plus;
-    /// Overrides `init`. Rows longer than 1 are scaled back to unit length.
+    /// Starts to try. With more than one they compete on a sketch of X (at most a few thousand samples, a few
+    /// directions per component), which costs little, and the winner is fitted to X. With 1 the fit starts at once.
+    std::int64_t n_init = 8;
+    /// Overrides `init` and `n_init`. Rows longer than 1 are scaled back to unit length.
     initial_atoms initial = {};
     std::int64_t max_iter = 200;
     /// Converged when an iteration lowers the objective by no more than this fraction of it.
@@ -76,7 +79,7 @@ struct semi_nmf_result {
 /// necessarily the global optimum: the problem is not convex.
 ///
 /// Throws std::invalid_argument for an empty X, NaN or infinity in X (with its row and column), n_components outside
-/// [1, M], a negative or non-finite l1 or tol, max_iter < 1, or initial atoms of another shape than K x D. Running out
+/// [1, M], a negative or non-finite l1 or tol, n_init or max_iter < 1, or initial atoms of another shape than K x D. Running out
 /// of iterations is reported in `stop`.
 ///
 /// Source: Parekh, Khayatan, Shukor, Newson, Cord, "A Concept-Based Explainability Framework for Large Multimodal
@@ -94,11 +97,13 @@ semi_nmf_result<element_t<M>> semi_nmf(const M& x, const semi_nmf_options& optio
     }
     if (!(options.l1 >= 0) || !is_finite(options.l1)) throw_invalid("l1 is ", options.l1, ": it must be finite and >= 0");
     if (!(options.tol >= 0) || !is_finite(options.tol)) throw_invalid("tol is ", options.tol, ": it must be finite and >= 0");
+    if (options.n_init < 1) throw_invalid("n_init is ", options.n_init, ": at least 1 is needed");
     if (options.max_iter < 1) throw_invalid("max_iter is ", options.max_iter, ": at least 1 is needed");
 
     detail::semi_nmf_settings<T> settings{.n_atoms = k,
                                           .l1 = options.l1,
                                           .start = detail::start_kind::spread,
+                                          .n_starts = options.n_init,
                                           .given = {},
                                           .seed = options.seed,
                                           .max_iter = options.max_iter,

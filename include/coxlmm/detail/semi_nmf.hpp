@@ -2,11 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <numeric>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -17,7 +16,9 @@
 #include "coxlmm/core/stop_reason.hpp"
 #include "coxlmm/linalg/atom_update.hpp"
 #include "coxlmm/linalg/code_pass.hpp"
+#include "coxlmm/linalg/dead_atoms.hpp"
 #include "coxlmm/linalg/nonnegative_cd.hpp"
+#include "coxlmm/linalg/range_finder.hpp"
 #include "coxlmm/linalg/starting_atoms.hpp"
 #include "coxlmm/linalg/tile.hpp"
 
@@ -30,6 +31,7 @@ struct semi_nmf_settings {
     std::int64_t n_atoms;
     double l1;
     start_kind start;
+    std::int64_t n_starts;
     matrix<T> given;  // K x D, for start_kind::given
     std::uint64_t seed;
     std::int64_t max_iter;
@@ -47,55 +49,6 @@ struct semi_nmf_fit {
     std::int64_t n_iter = 0;
     stop_reason stop = stop_reason::max_iter;
 };
-
-/// Atoms that no sample uses take over the residuals of the samples that are explained worst. Their codes are zero, so
-/// the objective does not change until the next pass, which can only lower it. Returns whether any atom was replaced.
-template <class T>
-bool revive_dead_atoms(const matrix_ref<const T>& x, const matrix<T>& codes, const matrix<double>& code_gram,
-                       const std::vector<double>& errors, double l1, matrix<T>& atoms) {
-    std::vector<std::int64_t> dead;
-    for (std::int64_t k = 0; k < atoms.rows(); ++k) {
-        if (!(code_gram(k, k) > 0)) dead.push_back(k);
-    }
-    if (dead.empty()) return false;
-    std::vector<std::int64_t> worst(errors.size());
-    std::iota(worst.begin(), worst.end(), std::int64_t{0});
-    const auto n = std::min(dead.size(), worst.size());
-    const auto error = [&](std::int64_t i) { return errors[static_cast<std::size_t>(i)]; };
-    std::partial_sort(worst.begin(), worst.begin() + static_cast<std::ptrdiff_t>(n), worst.end(),
-                      [&](std::int64_t a, std::int64_t b) { return error(a) != error(b) ? error(a) > error(b) : a < b; });
-    const std::int64_t stride = atoms.cols();
-    matrix<T> residual(1, stride);
-    matrix<T> negated(atoms.rows(), 1);
-    bool any = false;
-    for (std::size_t r = 0; r < n; ++r) {
-        linalg::pack_rows(x, worst[r], 1, residual.data(), 1, stride);
-        const double size = std::sqrt(linalg::dot(residual.data(), residual.data(), stride));
-        for (std::int64_t k = 0; k < atoms.rows(); ++k) negated(k, 0) = -codes(worst[r], k);
-        linalg::accumulate_outer(negated.data(), 1, atoms.data(), atoms.rows(), 1, stride, residual.data());
-        const double norm = std::sqrt(linalg::dot(residual.data(), residual.data(), stride));
-        // A residual this short would not be used either: the penalty costs more than it gains.
-        if (norm <= 0.5 * l1 || norm <= 1e-5 * size) break;
-        linalg::normalize(residual.data(), stride);
-        std::copy_n(residual.data(), stride, atoms.row(dead[r]));
-        any = true;
-    }
-    return any;
-}
-
-/// Atoms to start from, in padded rows.
-template <class T>
-matrix<T> starting_atoms(const matrix_ref<const T>& x, const semi_nmf_settings<T>& settings, const std::vector<double>& norms,
-                         thread_pool& pool) {
-    random_source random(settings.seed);
-    switch (settings.start) {
-        case start_kind::samples: return linalg::sampled_atoms(x, settings.n_atoms, norms, random);
-        case start_kind::random: return linalg::random_atoms<T>(settings.n_atoms, x.cols, random);
-        case start_kind::given: return linalg::atoms_in_ball(settings.given);
-        case start_kind::spread: break;
-    }
-    return linalg::spread_atoms(x, settings.n_atoms, norms, random, pool);
-}
 
 /// The alternation between codes (one pass over X) and atoms, with guarded extrapolation of the atoms: the next pass
 /// runs at  u + beta (u - u_before)  and is done again at u itself when the objective would rise. (Ang and Gillis,
@@ -117,11 +70,12 @@ public:
     }
 
     double objective() const { return objective_; }
+    const matrix<T>& atoms() const { return atoms_; }
 
     /// One iteration. Returns false when no step lowers the objective any more: then nothing has changed.
     bool advance() {
         matrix<T> next = atoms_;
-        const bool revived = revive_dead_atoms(x_, codes_, sums_.code_gram, pass_.errors(), l1_, next);
+        const bool revived = linalg::revive_dead_atoms(x_, codes_, sums_.code_gram, pass_.errors(), l1_, next);
         linalg::update_atoms(sums_.cross, sums_.code_gram, next, 5, 1e-4);
         const bool extrapolate = !revived && updated_.size() > 0;
         std::swap(codes_, codes_before_);
@@ -190,6 +144,66 @@ private:
     double beta_ = 0.5;
     double beta_limit_ = 1.0;
 };
+
+template <class T>
+matrix<T> atoms_of_kind(start_kind kind, const matrix_ref<const T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
+                        std::uint64_t seed, thread_pool& pool) {
+    random_source random(seed);
+    switch (kind) {
+        case start_kind::samples: return linalg::sampled_atoms(x, n_atoms, norms, random);
+        case start_kind::random: return linalg::random_atoms<T>(n_atoms, x.cols, random);
+        default: return linalg::spread_atoms(x, n_atoms, norms, random, pool);
+    }
+}
+
+/// The best of several short fits to `x`. After a few iterations the worse half of the starts is given up, and so on
+/// with twice the iterations, until one is left.
+template <class T>
+matrix<T> best_start(const matrix_ref<const T>& x, const semi_nmf_settings<T>& settings, random_source& random,
+                     thread_pool& pool) {
+    // One thread a start: the problems are small, and starts do not wait for one another.
+    thread_pool serial(1);
+    const auto norms = linalg::checked_norms(x, "X", serial);
+    std::vector<std::uint64_t> seeds;
+    for (std::int64_t s = 0; s < settings.n_starts; ++s) seeds.push_back(random.bits());
+    std::vector<std::unique_ptr<descent<T>>> paths(seeds.size());
+    pool.run(settings.n_starts, [&](std::int64_t s, int) {
+        auto& path = paths[static_cast<std::size_t>(s)];
+        path = std::make_unique<descent<T>>(
+            x, norms, settings.l1,
+            atoms_of_kind(settings.start, x, settings.n_atoms, norms, seeds[static_cast<std::size_t>(s)], serial), serial);
+        pool.step();
+    });
+    for (std::int64_t length = 10; paths.size() > 1; length *= 2) {
+        pool.run(static_cast<std::int64_t>(paths.size()), [&](std::int64_t s, int) {
+            for (std::int64_t i = 0; i < length && paths[static_cast<std::size_t>(s)]->advance(); ++i) pool.step();
+        });
+        std::stable_sort(paths.begin(), paths.end(), [](const auto& a, const auto& b) { return a->objective() < b->objective(); });
+        paths.resize((paths.size() + 1) / 2);
+    }
+    return paths.front()->atoms();
+}
+
+/// Atoms to start from, in padded rows. Several starts are tried on a sketch of X: some of its samples, and of their
+/// features a few directions that hold most of them.
+template <class T>
+matrix<T> starting_atoms(const matrix_ref<const T>& x, const semi_nmf_settings<T>& settings, const std::vector<double>& norms,
+                         thread_pool& pool) {
+    if (settings.start == start_kind::given) return linalg::atoms_in_ball(settings.given);
+    const std::int64_t k = settings.n_atoms;
+    random_source random(settings.seed);
+    if (settings.n_starts == 1) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);
+
+    // Every s-th sample, so that nothing is copied.
+    const std::int64_t every = std::max<std::int64_t>(1, x.rows / std::max<std::int64_t>(2048, 16 * k));
+    const matrix_ref<const T> some(x.data, (x.rows + every - 1) / every, x.cols, x.row_stride * every, x.col_stride);
+    const std::int64_t rank = std::max<std::int64_t>(64, 4 * k);
+    if (x.cols <= 2 * rank) return best_start(some, settings, random, pool);
+    const auto sketch = linalg::sketch_of(some, rank, random, pool);
+    if (sketch.basis.rows() == 0) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);
+    const auto found = best_start(sketch.coordinates.ref(), settings, random, pool);
+    return linalg::lifted(found, sketch.basis);
+}
 
 template <class T>
 semi_nmf_fit<T> fit_semi_nmf(const matrix_ref<const T>& x, const semi_nmf_settings<T>& settings, thread_pool& pool) {
