@@ -1,0 +1,117 @@
+"""Where the parts of a language model are: its decoder layers, its final norm, its output embedding."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+# Names of the final norm beside the layers, for the few decoders that keep more than one norm there.
+_FINAL_NORM_NAMES = ("norm", "final_norm", "final_layernorm", "final_layer_norm", "ln_f", "norm_f", "layer_norm")
+# Parts of a multimodal model that hold stacks of layers of their own, which are not the decoder's.
+_OTHER_STACKS = ("vision", "visual", "image", "audio", "qformer", "perceiver", "resampler", "connector", "projector")
+
+
+class UnsupportedModelError(ValueError):
+    """A part of the model that is needed was not found; the message lists what was looked for."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The parts of the language model inside a multimodal one.
+
+    Attributes
+    ----------
+    layers : ModuleList
+        The decoder layers in order.
+    layers_name : str
+        Their name in the model, for messages and manifests.
+    final_norm : Module
+        What the model applies to the last layer's output before the output embedding; ``Identity`` when it applies
+        nothing.
+    output_embedding : Module
+        The linear map to the vocabulary; its ``weight`` is ``W_U``, vocabulary x features.
+    """
+
+    layers: nn.ModuleList
+    layers_name: str
+    final_norm: nn.Module
+    output_embedding: nn.Module
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> "Architecture":
+        """Finds the parts through the model's own accessors.
+
+        The layers are the outermost ``ModuleList`` under ``model.get_decoder()`` that is as long as the text
+        configuration says the decoder is deep; the final norm is the norm beside them.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If a part is missing.
+        """
+        depth = _depth(model)
+        decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+        found = _find_layers(decoder, depth) or _find_layers(model, depth)
+        if found is None:
+            raise UnsupportedModelError(
+                f"{type(model).__name__}: found no decoder layers. Looked under get_decoder() "
+                f"({type(decoder).__name__}) and then under the whole model for a ModuleList of {depth} layers "
+                f"(num_hidden_layers of the text configuration), outside the parts named {', '.join(_OTHER_STACKS)}"
+            )
+        parent, layers = found
+        names = {id(module): name for name, module in model.named_modules(remove_duplicate=False)}
+        return cls(layers, names.get(id(layers), ""), _final_norm(parent), _output_embedding(model, decoder))
+
+
+def _depth(model: PreTrainedModel) -> int:
+    try:
+        config = model.config.get_text_config(decoder=True)
+    except ValueError as error:
+        raise UnsupportedModelError(f"{type(model).__name__}: {error}") from error
+    depth = getattr(config, "num_hidden_layers", None)
+    if not isinstance(depth, int):
+        raise UnsupportedModelError(
+            f"{type(model).__name__}: its text configuration ({type(config).__name__}) has no num_hidden_layers"
+        )
+    return depth
+
+
+def _find_layers(root: nn.Module, depth: int) -> tuple[nn.Module, nn.ModuleList] | None:
+    queue = deque([root])
+    while queue:
+        module = queue.popleft()
+        for name, child in module.named_children():
+            if any(part in name.lower() for part in _OTHER_STACKS):
+                continue
+            if isinstance(child, nn.ModuleList) and len(child) == depth:
+                return module, child
+            queue.append(child)
+    return None
+
+
+def _final_norm(parent: nn.Module) -> nn.Module:
+    norms = {name: child for name, child in parent.named_children() if "norm" in type(child).__name__.lower()}
+    if len(norms) == 1:
+        return next(iter(norms.values()))
+    for name in _FINAL_NORM_NAMES:
+        if name in norms:
+            return norms[name]
+    if norms:
+        raise UnsupportedModelError(
+            f"{type(parent).__name__}: cannot tell which of its norms ({', '.join(norms)}) is the final one; "
+            f"looked for {', '.join(_FINAL_NORM_NAMES)}"
+        )
+    return nn.Identity()
+
+
+def _output_embedding(model: PreTrainedModel, decoder: nn.Module) -> nn.Module:
+    embedding = model.get_output_embeddings()
+    weight = getattr(embedding, "weight", None)
+    if not isinstance(weight, torch.Tensor) or weight.ndim != 2 or not weight.is_floating_point():
+        raise UnsupportedModelError(
+            f"{type(model).__name__}: get_output_embeddings() gave {type(embedding).__name__}, which has no weight "
+            f"matrix in floating point"
+        )
+    return embedding
