@@ -1,0 +1,201 @@
+"""On a model whose every state is known: the extracted state is the one that predicts the word."""
+
+import numpy as np
+import pytest
+from tiny_models import SpeakingLlava, byte_level_tokenizer, image
+
+from coxlmm import LMM
+from coxlmm.words import WordNotFoundError
+
+SENTENCES = ["a red dog", "one blue zebra runs", "the tabby category", "two Cats", "this hot dog"]
+
+
+@pytest.fixture(scope="module")
+def speaker():
+    words = ["a", "red", "dog", "one", "blue", "zeb", "ra", "runs", "the", "tabby", "cat", "egory", "two", "Cats"]
+    tokenizer = byte_level_tokenizer([*words, "this", "hot", "photo"])
+    return SpeakingLlava(SENTENCES, tokenizer, prompt="photo of a dog:<image>")
+
+
+@pytest.fixture(scope="module")
+def lmm(speaker):
+    return LMM(speaker.model, speaker.processor, prompt=speaker.prompt)
+
+
+def token(speaker, text):
+    (found,) = speaker.tokenizer.encode(text, add_special_tokens=False)
+    return found
+
+
+def test_it_says_what_it_was_made_to_say(lmm, speaker):
+    assert lmm.caption(speaker.images) == SENTENCES
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, -1])
+def test_the_state_is_the_one_before_the_word(lmm, speaker, layer):
+    states = lmm.extract(speaker.images, "dog", layer=layer)
+    # Sequences of the batch end at different steps, and the word is at different places.
+    assert states.captions == ["a red dog", "this hot dog"]
+    assert states.sample_ids == ["0", "4"]
+    np.testing.assert_array_equal(states.positions, [2, 2])
+    expected = [speaker.embedding(token(speaker, " red")), speaker.embedding(token(speaker, " hot"))]
+    np.testing.assert_allclose(states.X, expected, rtol=1e-6)
+    own = speaker.embedding(token(speaker, " dog"))
+    assert np.abs(states.X - own).max() > 0.1
+
+
+def test_a_first_word_is_predicted_by_the_end_of_the_prompt(lmm, speaker):
+    states = lmm.extract(speaker.images, "two")
+    np.testing.assert_array_equal(states.positions, [0])
+    last_visual_token = states.X[0]
+    # Visual features live outside of the dimensions of the tokens.
+    assert np.abs(last_visual_token[: len(speaker.tokenizer)]).max() == 0
+    assert lmm.unembedding.shape == (len(speaker.tokenizer), len(last_visual_token))
+    logits = lmm.unembedding @ lmm.normalize(last_visual_token)[0]
+    assert logits.argmax() == token(speaker, "two")
+
+
+def test_a_word_of_several_tokens(lmm, speaker):
+    by_choice = {choice: lmm.extract(speaker.images, "zebra", token=choice) for choice in ("first", "last", "mean")}
+    predicts_zeb, predicts_ra = speaker.embedding(token(speaker, " blue")), speaker.embedding(token(speaker, " zeb"))
+    expected = {"first": predicts_zeb, "last": predicts_ra, "mean": (predicts_zeb + predicts_ra) / 2}
+    for choice, states in by_choice.items():
+        np.testing.assert_allclose(states.X, [expected[choice]], rtol=1e-6)
+        np.testing.assert_array_equal(states.positions, [2])
+        assert states.captions == ["one blue zebra runs"]
+        assert states.manifest["token"] == choice
+
+
+def test_a_phrase(lmm, speaker):
+    states = lmm.extract(speaker.images, "hot dog", token="last")
+    np.testing.assert_array_equal(states.positions, [1])
+    np.testing.assert_allclose(states.X, [speaker.embedding(token(speaker, " hot"))], rtol=1e-6)
+
+
+def test_the_prompt_does_not_count(lmm, speaker):
+    assert "photo" in lmm.prompt
+    with pytest.raises(WordNotFoundError):
+        lmm.extract(speaker.images, "photo")
+
+
+def test_a_first_sub_token_does_not_count(lmm, speaker):
+    assert token(speaker, " cat") in speaker.sentences[2]
+    with pytest.raises(WordNotFoundError):
+        lmm.extract(speaker.images, "cat")
+    assert lmm.extract(speaker.images, "cat", plural=True).captions == ["two Cats"]
+    assert lmm.extract(speaker.images, "Cats", case_sensitive=True).captions == ["two Cats"]
+    with pytest.raises(WordNotFoundError):
+        lmm.extract(speaker.images, "cats", case_sensitive=True)
+
+
+def test_references_are_matched_by_the_same_rules(lmm, speaker):
+    references = ["A DOG", "a dog", "category", "dogs", "a hot-dog"]
+    states = lmm.extract(speaker.images, "dog", references=references)
+    assert states.captions == ["a red dog", "this hot dog"]
+    assert states.references == ["A DOG", "a hot-dog"]
+    assert states.manifest["counts"] == {
+        "seen": 5, "without_word_in_reference": 2, "without_word_in_caption": 1, "matched": 2,
+    }  # fmt: skip
+
+
+def test_an_absent_word_is_answered_with_those_present(lmm, speaker):
+    with pytest.raises(WordNotFoundError, match=r"'lion' .* none of 5 captions .* dog \(2\), a \(1\), blue \(1\)"):
+        lmm.extract(speaker.images, "lion")
+    with pytest.raises(WordNotFoundError, match=r"'dog' .* none of 5 references .* lion \(5\)"):
+        lmm.extract(speaker.images, "dog", references=["a lion"] * 5)
+    with pytest.raises(WordNotFoundError, match=r"none of 1 captions of the images whose reference has it \(of 5"):
+        lmm.extract(speaker.images, "lion", references=["a lion", *["x"] * 4])
+
+
+def test_generation_cut_short(lmm, speaker):
+    assert lmm.caption(speaker.images, max_new_tokens=1) == ["a", "one", "the", "two", "this"]
+    np.testing.assert_array_equal(lmm.extract(speaker.images, "one", max_new_tokens=1).positions, [0])
+    with pytest.raises(WordNotFoundError):
+        lmm.extract(speaker.images, "dog", max_new_tokens=2)
+
+
+def test_images_are_consumed_a_batch_at_a_time(lmm, speaker):
+    drawn = []
+
+    def stream():
+        for i in range(10):
+            drawn.append(i)
+            yield speaker.images[i % 5]
+
+    reports = []
+    states = lmm.extract(
+        stream(), "dog", batch_size=4, progress=lambda done, total: reports.append((done, total, len(drawn)))
+    )
+    assert states.sample_ids == ["0", "4", "5", "9"]
+    assert reports == [(4, None, 4), (8, None, 8), (10, None, 10), (10, None, 10)]
+
+
+def test_progress_counts_the_images_that_references_rule_out(lmm, speaker):
+    reports = []
+    lmm.extract(
+        speaker.images, "dog", references=["dog", "", "", "", ""], progress=lambda *report: reports.append(report)
+    )
+    assert reports[-1] == (5, 5)
+
+
+def test_files(lmm, speaker, tmp_path):
+    paths = []
+    for i, picture in enumerate(speaker.images):
+        paths.append(tmp_path / f"picture {i}.png")
+        picture.save(paths[-1])
+    states = lmm.extract(paths, "dog", out=tmp_path / "states")
+    assert states.sample_ids == ["picture 0.png", "picture 4.png"]
+    assert lmm.extract([str(p) for p in paths], "dog", sample_ids=list("vwxyz")).sample_ids == ["v", "z"]
+    saved = type(states).load(tmp_path / "states")
+    np.testing.assert_array_equal(saved.X, states.X)
+    assert saved.manifest == states.manifest
+
+
+def test_any_mode_of_image(lmm, speaker):
+    rgba = speaker.images[0].convert("RGBA")
+    assert lmm.caption([rgba]) == ["a red dog"]
+    assert len(lmm.caption([image(0).convert("L"), image(0).convert("CMYK"), image(0).convert("P")])) == 3
+
+
+@pytest.mark.parametrize("content", [b"not an image", b""])
+def test_an_unreadable_image_is_named(lmm, speaker, tmp_path, content):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(content)
+    with pytest.raises(ValueError, match=r"image 1 .*broken\.png"):
+        lmm.extract([speaker.images[0], broken], "dog")
+    with pytest.raises(ValueError, match=r"image 0 .*absent\.png"):
+        lmm.caption([tmp_path / "absent.png"])
+    truncated = tmp_path / "truncated.png"
+    speaker.images[0].save(truncated)
+    truncated.write_bytes(truncated.read_bytes()[:-60])
+    with pytest.raises(ValueError, match=r"truncated\.png"):
+        lmm.caption([truncated])
+
+
+def test_misuse(lmm, speaker, tmp_path):
+    images = speaker.images
+    with pytest.raises(TypeError, match="iterable of images, got one"):
+        lmm.caption(images[0])
+    with pytest.raises(TypeError, match="got one str"):
+        lmm.extract("dog.png", "dog")
+    with pytest.raises(ValueError, match="no images"):
+        lmm.extract([], "dog")
+    with pytest.raises(ValueError, match="each of the 5 images, got 1"):
+        lmm.extract(images, "dog", references=["dog"])
+    with pytest.raises(ValueError, match="references ended after 1 entries"):
+        lmm.extract(iter(images), "dog", references=iter(["dog"]))
+    with pytest.raises(TypeError, match="single string 'dog'"):
+        lmm.extract(images, "dog", references="dog")
+    with pytest.raises(TypeError, match="image 0 must be a string, got list"):
+        lmm.extract(images, "dog", references=[["dog"]] * 5)
+    with pytest.raises(ValueError, match="'middle'"):
+        lmm.extract(images, "dog", token="middle")
+    with pytest.raises(IndexError, match=r"layer 3 .* 3 decoder layers"):
+        lmm.extract(images, "dog", layer=3)
+    with pytest.raises(ValueError, match=r"batch_size .* got 0"):
+        lmm.extract(images, "dog", batch_size=0)
+    with pytest.raises(ValueError, match=r"max_new_tokens .* got 0"):
+        lmm.caption(images, max_new_tokens=0)
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(FileExistsError, match="taken"):
+        lmm.extract(images, "dog", out=tmp_path / "taken")

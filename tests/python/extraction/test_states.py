@@ -1,0 +1,204 @@
+"""States on disk and in memory: nothing is lost, and nothing is ever half there."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from coxlmm import States
+
+
+def make(n=5, seed=0, references=True, **manifest):
+    rng = np.random.default_rng(seed)
+    return States(
+        X=rng.standard_normal((n, 4)),
+        sample_ids=[f"image {i}.png" for i in range(n)],
+        captions=[f"a dög {i}" for i in range(n)],
+        positions=rng.integers(0, 9, n),
+        manifest={"word": "dög", "layer": 2, **manifest},
+        references=[f"the dög {i}" for i in range(n)] if references else None,
+    )
+
+
+def assert_equal(a, b):
+    np.testing.assert_array_equal(a.X, b.X)
+    np.testing.assert_array_equal(a.positions, b.positions)
+    assert a.X.dtype == b.X.dtype == np.float32
+    assert a.positions.dtype == b.positions.dtype == np.int64
+    assert (a.sample_ids, a.captions, a.references, a.manifest) == (b.sample_ids, b.captions, b.references, b.manifest)
+
+
+@pytest.mark.parametrize("references", [True, False])
+@pytest.mark.parametrize("n", [0, 5])
+def test_round_trip(tmp_path, n, references):
+    states = make(n, references=references)
+    path = states.save(tmp_path / "deep" / "states")
+    assert sorted(p.name for p in path.iterdir()) == ["manifest.json", "states.safetensors"]
+    assert_equal(States.load(path), states)
+    assert [p.name for p in path.parent.iterdir()] == ["states"]
+
+
+def test_the_same_states_are_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        make().save(tmp_path / name)
+    for file in ("manifest.json", "states.safetensors"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_saving_replaces_states_and_nothing_else(tmp_path):
+    make(seed=0).save(tmp_path / "states")
+    make(7, seed=1).save(tmp_path / "states")
+    assert_equal(States.load(tmp_path / "states"), make(7, seed=1))
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "chapter.tex").write_text("precious")
+    with pytest.raises(FileExistsError, match="thesis"):
+        make().save(other)
+    assert (other / "chapter.tex").read_text() == "precious"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["states", "thesis"]
+
+
+def test_a_failing_save_leaves_what_was_there(tmp_path):
+    make().save(tmp_path / "states")
+    with pytest.raises(TypeError):
+        make(seed=1, device=object()).save(tmp_path / "states")
+    assert_equal(States.load(tmp_path / "states"), make())
+    assert [p.name for p in tmp_path.iterdir()] == ["states"]
+
+
+# Forks a child for every line that a save executes, and kills it there: no moment of a save is left out.
+KILL_AT_EVERY_LINE = """
+    import os, shutil, signal, sys
+    import numpy as np
+    from pathlib import Path
+    from coxlmm import States, states as module
+
+    def make(seed):
+        return States(np.full((3, 2), seed), ["a", "b", "c"], ["x"] * 3, [0, 1, 2], {"seed": seed})
+
+    def kill_at(line):
+        count = 0
+        def trace(frame, event, arg):
+            nonlocal count
+            if frame.f_code.co_filename != module.__file__:
+                return None
+            if event == "line":
+                count += 1
+                if count == line:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+        sys.settrace(trace)
+
+    root, replacing = Path(sys.argv[1]), sys.argv[2] == "replacing"
+    outcomes = []
+    for line in range(1, 1000):
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        if replacing:
+            make(1).save(root / "states")
+        child = os.fork()
+        if child == 0:
+            kill_at(line)
+            make(2).save(root / "states")
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status):
+            break
+        try:
+            outcome = States.load(root / "states").manifest["seed"]
+        except FileNotFoundError as error:
+            if replacing:
+                assert "previous ones are intact" in str(error), error
+                assert States.load(root / ".states.replaced").manifest["seed"] == 1
+            assert not (root / "states").exists()
+            outcome = "absent"
+        outcomes.append(outcome)
+        make(3).save(root / "states")
+        assert States.load(root / "states").manifest["seed"] == 3
+    print(line, *sorted(set(map(str, outcomes))))
+"""
+
+
+@pytest.mark.parametrize(("before", "outcomes"), [("nothing", {"absent", "2"}), ("replacing", {"1", "absent", "2"})])
+def test_killed_at_any_line_nothing_is_half_written(tmp_path, before, outcomes):
+    script = textwrap.dedent(KILL_AT_EVERY_LINE)
+    command = [sys.executable, "-c", script, str(tmp_path / "root"), before]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines, *seen = done.stdout.split()
+    assert 30 < int(lines) < 999
+    assert set(seen) == outcomes
+
+
+def test_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        States.load(tmp_path / "nowhere")
+    path = make().save(tmp_path / "states")
+    (path / "states.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"states\.safetensors is missing"):
+        States.load(path)
+
+
+def edit_manifest(path, **changes):
+    file = path / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_damaged(tmp_path):
+    path = make().save(tmp_path / "states")
+    tensors = path / "states.safetensors"
+    whole = tensors.read_bytes()
+    for damaged in (whole[:-3], whole[:-1] + bytes([whole[-1] ^ 1])):
+        tensors.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged or does not belong"):
+            States.load(path)
+    tensors.write_bytes((make(seed=1).save(tmp_path / "other") / "states.safetensors").read_bytes())
+    with pytest.raises(ValueError, match="does not belong"):
+        States.load(path)
+
+
+def test_damaged_manifest(tmp_path):
+    path = make().save(tmp_path / "states")
+    edit_manifest(path, samples={"ids": ["a"], "captions": ["b"], "references": None})
+    with pytest.raises(ValueError, match="each of the 5 rows"):
+        States.load(path)
+    edit_manifest(path, version=99)
+    with pytest.raises(ValueError, match="version 99"):
+        States.load(path)
+    edit_manifest(path, format="something else")
+    with pytest.raises(ValueError, match=r"coxlmm\.states"):
+        States.load(path)
+    (path / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        States.load(path)
+
+
+def test_subset():
+    states = make()
+    np.testing.assert_array_equal(states.subset([3, 1]).X, states.X[[3, 1]])
+    assert states.subset([3, -5]).captions == ["a dög 3", "a dög 0"]
+    assert states.subset(states.positions >= 0).sample_ids == states.sample_ids
+    assert states.subset(slice(1, 3)).references == ["the dög 1", "the dög 2"]
+    assert len(states.subset([])) == 0
+    assert states.subset([2]).manifest == states.manifest
+    with pytest.raises(IndexError):
+        states.subset([5])
+    with pytest.raises(IndexError):
+        states.subset([True, False])
+
+
+def test_lengths_are_checked():
+    with pytest.raises(ValueError, match=r"captions .* 2 rows .* got 1"):
+        States(np.zeros((2, 3)), ["a", "b"], ["x"], [0, 0])
+    with pytest.raises(ValueError, match=r"positions .* 2 rows"):
+        States(np.zeros((2, 3)), ["a", "b"], ["x", "y"], [0])
+    with pytest.raises(ValueError, match=r"\(3,\)"):
+        States(np.zeros(3), ["a"], ["x"], [0])
+
+
+def test_states_need_no_torch():
+    code = "import sys; from coxlmm import States; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
