@@ -195,9 +195,9 @@ matrix<T> starting_atoms(const matrix_ref<const T>& x, const semi_nmf_settings<T
     if (settings.n_starts == 1) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);
 
     // Every s-th sample, so that nothing is copied.
-    const std::int64_t every = std::max<std::int64_t>(1, x.rows / std::max<std::int64_t>(2048, 16 * k));
+    const std::int64_t every = std::max<std::int64_t>(1, x.rows / std::max<std::int64_t>(2048, 8 * k));
     const matrix_ref<const T> some(x.data, (x.rows + every - 1) / every, x.cols, x.row_stride * every, x.col_stride);
-    const std::int64_t rank = std::max<std::int64_t>(64, 4 * k);
+    const std::int64_t rank = 2 * k + 32;
     if (x.cols <= 2 * rank) return best_start(some, settings, random, pool);
     const auto sketch = linalg::sketch_of(some, rank, random, pool);
     if (sketch.basis.rows() == 0) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);

@@ -186,24 +186,38 @@ void dot_products(const T* tile, std::int64_t n_rows, const T* atoms, std::int64
     }
 }
 
+namespace kernels {
+
+/// accumulate_outer for blocks of at most `Most` atoms and `Packets` registers of features.
+template <class T, int Most, int Packets>
+void accumulate_blocks(const T* codes, std::int64_t codes_stride, const T* tile, std::int64_t n_rows, std::int64_t n_atoms,
+                       std::int64_t stride, T* out) {
+    constexpr std::int64_t step = Packets * simd<T>::width;
+    const std::int64_t whole = stride / step * step;
+    const auto columns = [&](std::int64_t d, auto n_packets) {
+        in_even_blocks(n_atoms, Most, [&](std::int64_t k, std::int64_t count) {
+            with_count<Most>(static_cast<int>(count), [&](auto atoms_in_block) {
+                accumulate<T, atoms_in_block, n_packets>(codes + k, codes_stride, tile + d, stride, n_rows, out + k * stride + d);
+            });
+        });
+    };
+    for (std::int64_t d = 0; d < whole; d += step) columns(d, std::integral_constant<int, Packets>{});
+    for (std::int64_t d = whole; d < stride; d += simd<T>::width) columns(d, std::integral_constant<int, 1>{});
+}
+
+}  // namespace kernels
+
 /// out(k, :) += sum over i of codes(i, k) * row i of the tile.
 template <class T>
 void accumulate_outer(const T* codes, std::int64_t codes_stride, const T* tile, std::int64_t n_rows, std::int64_t n_atoms,
                       std::int64_t stride, T* out) {
-    constexpr int packets = 2;
-    constexpr int most = simd<T>::registers >= 32 ? 10 : 5;
-    constexpr std::int64_t step = packets * simd<T>::width;
-    const std::int64_t whole = stride / step * step;
-    const auto columns = [&](std::int64_t d, auto n_packets) {
-        kernels::in_even_blocks(n_atoms, most, [&](std::int64_t k, std::int64_t count) {
-            kernels::with_count<most>(static_cast<int>(count), [&](auto atoms_in_block) {
-                kernels::accumulate<T, atoms_in_block, n_packets>(codes + k, codes_stride, tile + d, stride, n_rows,
-                                                                  out + k * stride + d);
-            });
-        });
-    };
-    for (std::int64_t d = 0; d < whole; d += step) columns(d, std::integral_constant<int, packets>{});
-    for (std::int64_t d = whole; d < stride; d += simd<T>::width) columns(d, std::integral_constant<int, 1>{});
+    if (n_atoms == 1) {
+        // One sum alone would wait for its own additions: keep eight registers of it in flight.
+        kernels::accumulate_blocks<T, 1, 8>(codes, codes_stride, tile, n_rows, n_atoms, stride, out);
+    } else {
+        constexpr int most = simd<T>::registers >= 32 ? 10 : 5;
+        kernels::accumulate_blocks<T, most, 2>(codes, codes_stride, tile, n_rows, n_atoms, stride, out);
+    }
 }
 
 }  // namespace coxlmm::linalg
