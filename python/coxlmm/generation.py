@@ -58,7 +58,7 @@ def generate(lmm: "LMM", inputs: Mapping[str, Any], max_new_tokens: int, layer: 
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     _check_left_padding(inputs)
     steps = _StepCounter()
-    with _last_positions(layer) as kept:
+    with last_positions(layer) as kept:
         sequences = lmm.model.generate(
             **inputs,
             **_GREEDY,
@@ -91,7 +91,7 @@ class _StepCounter(LogitsProcessor):
 
 
 @contextmanager
-def _last_positions(layer: nn.Module | None) -> Iterator[list[torch.Tensor]]:
+def last_positions(layer: nn.Module | None) -> Iterator[list[torch.Tensor]]:
     """Collects the last position of every output of ``layer``: with left padding, the one that predicts.
 
     Copies that one vector a sequence, so that the whole sequence's states can be freed. Removes its own hook and no

@@ -199,7 +199,7 @@ class LMM:
 
     def decode_with_spans(self, ids: Iterable[int]) -> DecodedTokens:
         """Text of token ids and the characters that each of them contributes."""
-        return DecodedTokens.from_ids(ids, self.decode)
+        return DecodedTokens(ids, self.decode)
 
     def inputs(self, images: list[Any]) -> dict[str, Any]:
         """The model's input for the prompt with each of ``images`` (opened), padded on the left, on its device."""

@@ -9,7 +9,7 @@ span. Nothing is tokenized a second time: a model is free to spell a word with o
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -104,50 +104,48 @@ def _regular_plurals(word: str) -> set[str]:
     return plurals
 
 
-@dataclass(frozen=True)
 class DecodedTokens:
     """A sequence of token ids, its text, and the characters that every token contributes.
+
+    Parameters
+    ----------
+    ids : iterable of int
+    decode : callable
+        From a list of ids to text: the tokenizer's own ``decode``, without special tokens. Works for byte-level BPE,
+        SentencePiece (with or without byte fallback) and WordPiece, because it asks no more of the decoder than that a
+        longer prefix decodes to a longer text.
 
     Attributes
     ----------
     ids : tuple of int
     text : str
         All ids decoded together.
-    spans : tuple of (int, int)
-        For each token the characters ``[start, stop)`` of ``text`` it contributes. Special tokens contribute none. A
-        character spelt by several tokens (the bytes of "é" or of an emoji) belongs to every one of them, so spans may
-        share a character; otherwise they follow one another.
     """
 
-    ids: tuple[int, ...]
-    text: str
-    spans: tuple[tuple[int, int], ...] = field(repr=False)
+    def __init__(self, ids: Iterable[int], decode: Callable[[list[int]], str]) -> None:
+        self.ids = tuple(int(i) for i in ids)
+        self._decode = decode
+        self.text = decode(list(self.ids))
 
-    @classmethod
-    def from_ids(cls, ids: Iterable[int], decode: Callable[[list[int]], str]) -> "DecodedTokens":
-        """Decodes ``ids`` and finds each token's characters by decoding every prefix.
+    @cached_property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """For each token the characters ``[start, stop)`` of ``text`` that it contributes.
 
-        Parameters
-        ----------
-        ids : iterable of int
-        decode : callable
-            From a list of ids to text: the tokenizer's own ``decode``, without special tokens. Works for byte-level
-            BPE, SentencePiece (with or without byte fallback) and WordPiece, because it asks no more of the decoder
-            than that a longer prefix decodes to a longer text. Costs one ``decode`` a token.
+        Special tokens contribute none. A character spelt by several tokens (the bytes of "é" or of an emoji) belongs to
+        every one of them, so spans may share a character; otherwise they follow one another. Found by decoding every
+        prefix, once and only when asked for: most captions do not hold the word.
         """
-        ids = tuple(int(i) for i in ids)
-        text = decode(list(ids))
         spans = []
         settled = 0
-        for count in range(1, len(ids) + 1):
-            prefix = decode(list(ids[:count])) if count < len(ids) else text
-            agreed = max(settled, _common_prefix_length(prefix, text))
+        for count in range(1, len(self.ids) + 1):
+            prefix = self._decode(list(self.ids[:count])) if count < len(self.ids) else self.text
+            agreed = max(settled, _common_prefix_length(prefix, self.text))
             # What a prefix decodes to beyond its agreement with the text is a character still waiting for its other
             # bytes (decoders show U+FFFD): this token has begun the next character of the text.
-            begun = agreed < min(len(prefix), len(text))
+            begun = agreed < min(len(prefix), len(self.text))
             spans.append((settled, agreed + 1 if begun else agreed))
             settled = agreed
-        return cls(ids, text, tuple(spans))
+        return tuple(spans)
 
 
 def _common_prefix_length(a: str, b: str) -> int:

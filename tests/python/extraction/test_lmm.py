@@ -7,7 +7,7 @@ from tiny_models import PROMPT, byte_level_tokenizer, image, tiny_idefics3, tiny
 
 from coxlmm import LMM
 from coxlmm.architecture import Architecture, UnsupportedModelError
-from coxlmm.generation import generate
+from coxlmm.generation import generate, last_positions
 from coxlmm.images import open_image
 from coxlmm.verification import VerificationError
 
@@ -198,11 +198,17 @@ def test_only_the_projects_own_hook_is_removed(images):
 
 
 def test_one_vector_a_step_is_kept(lmm, images):
-    inputs = lmm.inputs(images)
-    states = generate(lmm, inputs, 4, lmm.decoder_layers[0]).states
-    assert states.shape[1:] == (len(images), 32)
-    assert states.shape[0] <= 4
-    assert states.untyped_storage().nbytes() == states.numel() * states.element_size()
+    layer = lmm.decoder_layers[0]
+    lengths = []
+    layer.register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[1]))
+    with last_positions(layer) as kept:
+        lmm.model.generate(**lmm.inputs(images), max_new_tokens=4, do_sample=False)
+    assert lengths[0] > 4
+    assert len(kept) == len(lengths) <= 4
+    for vectors in kept:
+        assert vectors.shape == (len(images), 32)
+        # No view that would keep the states of the whole prompt alive.
+        assert vectors.untyped_storage().nbytes() == vectors.numel() * vectors.element_size()
 
 
 def test_right_padding_is_refused(images):

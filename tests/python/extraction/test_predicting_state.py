@@ -5,6 +5,7 @@ import pytest
 from tiny_models import SpeakingLlava, byte_level_tokenizer, image
 
 from coxlmm import LMM
+from coxlmm.generation import generate
 from coxlmm.words import WordNotFoundError
 
 SENTENCES = ["a red dog", "one blue zebra runs", "the tabby category", "two Cats", "this hot dog"]
@@ -29,6 +30,8 @@ def token(speaker, text):
 
 def test_it_says_what_it_was_made_to_say(lmm, speaker):
     assert lmm.caption(speaker.images) == SENTENCES
+    # Neither the prompt nor what follows the end of a sequence while others of the batch go on.
+    assert generate(lmm, lmm.inputs(speaker.images), 32).ids == speaker.sentences
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2, -1])

@@ -12,12 +12,12 @@ from coxlmm.words import DecodedTokens, TokenSpan, WordMatcher, WordNotFoundErro
 def decoded(tokenizer, tokens):
     ids = tokenizer.convert_tokens_to_ids(tokens)
     assert tokenizer.unk_token_id not in ids or tokenizer.unk_token_id is None
-    return DecodedTokens.from_ids(ids, lambda i: tokenizer.decode(i, skip_special_tokens=True))
+    return DecodedTokens(ids, lambda i: tokenizer.decode(i, skip_special_tokens=True))
 
 
 def encoded(tokenizer, text):
     ids = tokenizer.encode(text, add_special_tokens=False)
-    return DecodedTokens.from_ids(ids, lambda i: tokenizer.decode(i, skip_special_tokens=True))
+    return DecodedTokens(ids, lambda i: tokenizer.decode(i, skip_special_tokens=True))
 
 
 def pieces(tokenizer, found, span):
