@@ -45,11 +45,12 @@ result fit(const py::array& x, const semi_nmf_options& options) {
             found.kkt_residual};
 }
 
-result semi_nmf(py::handle x, std::int64_t n_components, double l1, const py::object& init, std::int64_t max_iter,
-                double tol, std::uint64_t seed, int n_threads, const py::object& callback) {
+result semi_nmf(py::handle x, std::int64_t n_components, double l1, const py::object& init, std::int64_t n_init,
+                std::int64_t max_iter, double tol, std::uint64_t seed, int n_threads, const py::object& callback) {
     const auto samples = as_real_matrix(x, "x");
     semi_nmf_options options{.n_components = n_components,
                              .l1 = l1,
+                             .n_init = n_init,
                              .max_iter = max_iter,
                              .tol = tol,
                              .seed = seed,
@@ -89,9 +90,11 @@ void bind_semi_nmf(py::module_& module) {
         .def_readonly("stop", &result::stop)
         .def_readonly("kkt_residual", &result::kkt_residual);
 
-    module.def("semi_nmf", &semi_nmf, py::arg("x"), py::arg("n_components"), py::kw_only(), py::arg("l1") = 1.0,
-               py::arg("init") = "kmeans++", py::arg("max_iter") = 200, py::arg("tol") = 1e-5, py::arg("seed") = 0,
-               py::arg("n_threads") = 0, py::arg("callback") = py::none());
+    const semi_nmf_options defaults;
+    module.def("semi_nmf", &semi_nmf, py::arg("x"), py::arg("n_components"), py::kw_only(), py::arg("l1") = defaults.l1,
+               py::arg("init") = "kmeans++", py::arg("n_init") = defaults.n_init,
+               py::arg("max_iter") = defaults.max_iter, py::arg("tol") = defaults.tol, py::arg("seed") = defaults.seed,
+               py::arg("n_threads") = defaults.n_threads, py::arg("callback") = py::none());
 }
 
 }  // namespace coxlmm::python

@@ -33,12 +33,15 @@ class SemiNMFResult:
 
     @property
     def history(self) -> NDArray[np.float64]:
-        """The objective after every iteration."""
+        """The objective at the start and after every iteration: n_iter + 1 values."""
 
     @property
     def n_iter(self) -> int: ...
     @property
     def stop(self) -> Literal["converged", "max_iter", "callback"]: ...
+    @property
+    def kkt_residual(self) -> float:
+        """How far ``codes`` are from optimal, as in ``SparseCodes``."""
 
 class SparseCodes:
     """What ``sparse_encode`` found."""
@@ -48,9 +51,16 @@ class SparseCodes:
         """Activations, n_samples x n_components, nonnegative."""
 
     @property
-    def max_kkt_residual(self) -> float: ...
+    def objective(self) -> float:
+        """``||x - codes @ dictionary||_F^2 + l1 * sum(codes)``."""
+
     @property
-    def stop(self) -> Literal["converged", "max_iter", "callback"]: ...
+    def kkt_residual(self) -> float:
+        """The largest, over samples x and atoms u, of the projected gradient over ``2 ||x|| ||u||``; 0 is optimal."""
+
+    @property
+    def stop(self) -> Literal["converged", "max_iter"]:
+        """``"converged"`` where ``kkt_residual <= tol``."""
 
 def semi_nmf(
     x: ArrayLike,
@@ -58,6 +68,7 @@ def semi_nmf(
     *,
     l1: float = 1.0,
     init: Literal["kmeans++", "samples", "random"] | ArrayLike = "kmeans++",
+    n_init: int = 8,
     max_iter: int = 200,
     tol: float = 1e-5,
     seed: int = 0,
@@ -66,8 +77,9 @@ def semi_nmf(
 ) -> SemiNMFResult:
     """Minimise ``||x - codes @ dictionary||_F^2 + l1 * sum(codes)`` over nonnegative codes and atoms of norm at most 1.
 
-    ``l1`` is the paper's lambda, twice the ``alpha`` of scikit-learn. ``callback(iteration, objective)`` runs in the
-    calling thread after every iteration; ``False`` stops the fit, and what it raises is raised here.
+    ``l1`` is the paper's lambda, twice the ``alpha`` of scikit-learn. ``n_init`` starts compete on a sketch of ``x``
+    and the winner is fitted; an array as ``init`` is the only start. ``callback(iteration, objective)`` runs in the
+    calling thread after every iteration (1, 2, ...); ``False`` stops the fit, and what it raises is raised here.
     """
 
 def sparse_encode(
@@ -75,13 +87,14 @@ def sparse_encode(
     dictionary: ArrayLike,
     *,
     l1: float,
-    tol: float = ...,
-    max_iter: int = ...,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
     n_threads: int = 0,
 ) -> SparseCodes:
     """For every row of ``x`` the minimiser over v >= 0 of ``||row - v @ dictionary||^2 + l1 * sum(v)``.
 
-    Computed in the precision of ``x``, to which ``dictionary`` is converted.
+    ``tol`` is the ``kkt_residual`` to reach within ``max_iter`` sweeps over the atoms. No sample's codes depend on
+    which others are encoded with it. Computed in the precision of ``x``, to which ``dictionary`` is converted.
     """
 
 def ground_text(

@@ -42,6 +42,10 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     init : {"kmeans++", "samples", "random"} or ndarray of shape (n_components, n_features), default="kmeans++"
         Start of the concept vectors: samples spread out as k-means++ does, samples drawn uniformly, random directions,
         or the given vectors (a warm start; those of norm above 1 are scaled to 1).
+    n_init : int, default=8
+        Starts to try. They compete on a sketch of the data (few samples, few directions), which costs little, and the
+        winner is fitted to all of it. The problem is not convex: one start alone ends in a worse minimum about one time
+        in three. Ignored when ``init`` is an array.
     max_iter : int, default=200
         Most passes over the data. Reaching it is no error: see ``stop_reason_``.
     tol : float, default=1e-5
@@ -51,8 +55,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     n_jobs : int or None, default=None
         Threads. ``None`` and -1 use every core that this process may use. The result does not depend on it.
     callback : callable or None, default=None
-        ``callback(iteration: int, objective: float) -> bool | None``, called after every pass in the calling thread;
-        returning ``False`` ends the fit with what has been found. What it raises, ``fit`` raises.
+        ``callback(iteration: int, objective: float) -> bool | None``, called in the calling thread after every
+        pass (1, 2, ...); returning ``False`` ends the fit with what has been found. What it raises, ``fit`` raises.
 
     Attributes
     ----------
@@ -62,8 +66,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         The objective above at the end of the fit.
     reconstruction_err_ : float
         Frobenius norm of the residual, :math:`\|X - V U\|_F`, at the end of the fit.
-    history_ : ndarray of shape (n_iter_,)
-        The objective after every pass.
+    history_ : ndarray of shape (n_iter_ + 1,)
+        The objective at the start and after every pass.
     n_iter_ : int
         Number of passes over the data.
     stop_reason_ : {"converged", "max_iter", "callback"}
@@ -102,6 +106,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         *,
         l1: float = 1.0,
         init: str | ArrayLike = "kmeans++",
+        n_init: int = 8,
         max_iter: int = 200,
         tol: float = 1e-5,
         random_state: int | np.random.RandomState | None = None,
@@ -111,6 +116,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.n_components = n_components
         self.l1 = l1
         self.init = init
+        self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
@@ -166,6 +172,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.n_components,
             l1=self.l1,
             init=self.init if isinstance(self.init, str) else np.asarray(self.init),
+            n_init=self.n_init,
             max_iter=self.max_iter,
             tol=self.tol,
             seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
@@ -191,8 +198,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_components)
-            For each sample x the minimiser over v >= 0 of ``||x - v @ components_||^2 + l1 * sum(v)``, to rounding; it
-            depends on that sample alone.
+            For each sample x the minimiser over v >= 0 of ``||x - v @ components_||^2 + l1 * sum(v)``, up to a
+            projected gradient of ``2e-6 * ||x||``. It depends on that sample alone.
 
         Raises
         ------
@@ -245,6 +252,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         for name, kind, lowest in (
             ("n_components", Integral, 1),
             ("l1", Real, 0),
+            ("n_init", Integral, 1),
             ("max_iter", Integral, 1),
             ("tol", Real, 0),
         ):
