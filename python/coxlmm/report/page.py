@@ -1,0 +1,147 @@
+"""Rendering: what the templates are given, and how their output is written."""
+
+import base64
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from coxlmm.atomic import write_file
+from coxlmm.dictionary import ConceptDictionary
+from coxlmm.explanation import Explanation
+from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
+from coxlmm.words import WordMatcher
+
+
+def write_report(
+    dictionary: ConceptDictionary,
+    path: str | os.PathLike[str],
+    *,
+    explanations: Iterable[Explanation] = (),
+    title: str | None = None,
+) -> Path:
+    """Writes one HTML page: every concept with its words, images, shares and activations, and explanations of images.
+
+    The page needs no network and asks for none: styles and images are in it, and its content security policy forbids
+    everything else, scripts too. It is written whole or not at all.
+
+    Parameters
+    ----------
+    dictionary : ConceptDictionary
+        Grounded: the page is about words and images.
+    path : path
+    explanations : iterable of Explanation
+        Of images to show one by one.
+    title : str, optional
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    ValueError
+        If the dictionary is not grounded.
+    """
+    html = report_html(dictionary, explanations=explanations, title=title)
+    # File names that are no text in the system's encoding reach Python as lone surrogates.
+    return write_file(path, html.encode("utf-8", "replace"))
+
+
+def report_html(
+    dictionary: ConceptDictionary, *, explanations: Iterable[Explanation] = (), title: str | None = None
+) -> str:
+    """The page that :func:`write_report` writes."""
+    if not dictionary.words:
+        raise ValueError("the dictionary is not grounded yet: call ground(lmm, images=...) before report")
+    manifest = dictionary.manifest
+    word = dictionary.word
+    ranked = sorted(dictionary.concepts, key=lambda c: -c.share_of_activation)
+    return _environment().get_template("report.html.j2").render(
+        title=title or (f"What the model represents where it says “{word}”" if word else "Concepts of the model"),
+        dictionary=dictionary,
+        concepts=ranked,
+        histograms=[Histogram.of(dictionary.codes[:, k]) for k in range(dictionary.n_concepts)],
+        histogram_size=(WIDTH, HEIGHT),
+        explanations=list(explanations),
+        largest_share=max(c.share_of_activation for c in ranked) or 1.0,
+        mark=_marker(manifest),
+        model=_model_name(manifest.get("model_id")),
+        layer=_layer(manifest),
+        l1=getattr(dictionary.estimator, "l1", None),
+        estimator=type(dictionary.estimator).__name__,
+    )  # fmt: skip
+
+
+def explanation_html(explanation: Explanation) -> str:
+    """One explanation as a fragment with its own styles, for notebooks."""
+    return _environment().get_template("fragment.html.j2").render(explanation=explanation)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("coxlmm.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"data_uri": _data_uri, "percent": _percent, "number": _number}
+    environment.globals["stylesheet"] = _stylesheet
+    return environment
+
+
+def _stylesheet(name: str) -> Markup:
+    """A file of styles as it stands: it is ours, and must not be escaped."""
+    return Markup((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _data_uri(image: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def _percent(share: float) -> str:
+    """A share as it is read: "12%", "3.4%", "<0.1%", "0%"."""
+    if share <= 0:
+        return "0%"
+    if share < 0.001:
+        return "<0.1%"
+    return f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _marker(manifest: dict[str, Any]):
+    """Cuts a caption before and after its word of interest."""
+    if not manifest.get("word"):
+        return lambda caption: (caption, "", "")
+    options = {key: manifest[key] for key in ("case_sensitive", "plural") if key in manifest}
+    matcher = WordMatcher(manifest["word"], **options)
+
+    def mark(caption: str) -> tuple[str, str, str]:
+        start, stop = matcher.find(caption) or (len(caption), len(caption))
+        return caption[:start], caption[start:stop], caption[stop:]
+
+    return mark
+
+
+def _model_name(model_id: str | None) -> str | None:
+    """A model's name, without the folders of the machine that it was on."""
+    if model_id is None or not os.path.isabs(model_id):
+        return model_id
+    return Path(model_id).name
+
+
+def _layer(manifest: dict[str, Any]) -> str | None:
+    layer, n_layers = manifest.get("layer"), manifest.get("n_layers")
+    if layer is None:
+        return None
+    return f"{layer + 1} of {n_layers}" if n_layers else str(layer)
