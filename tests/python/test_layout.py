@@ -13,8 +13,8 @@ HEADERS = ROOT / "include" / "coxlmm"
 PACKAGE = ROOT / "python" / "coxlmm"
 
 # The order in which data flows through the package: a module imports what stands above it, never below.
-FLOW = ["words", "architecture", "images", "generation", "models", "states", "extraction", "estimators", "grounding",
-        "dictionary", "explanation", "evaluation", "report", "plots", "demo", "cli"]  # fmt: skip
+FLOW = ["atomic", "words", "architecture", "images", "generation", "models", "states", "extraction", "estimators", "grounding",
+        "dictionary", "serialization", "explanation", "evaluation", "report", "plots", "demo", "cli"]  # fmt: skip
 NUMERICAL = ["states", "estimators", "grounding", "dictionary"]
 
 
