@@ -21,8 +21,9 @@ struct sparse_encode_options {
     double l1 = 1.0;
     /// The KKT residual to reach, see sparse_encode_result. In float, about 1e-7 is the least that can be stored.
     double tol = 1e-6;
-    /// Sweeps of coordinate descent over the atoms, for each sample.
-    std::int64_t max_iter = 1000;
+    /// Sweeps of coordinate descent over the atoms, for each sample; a sample that has not converged then (nearly
+    /// parallel atoms) is finished by an active-set method, in as many changes of its support.
+    std::int64_t max_iter = 500;
     /// 0: all processors that the process may use.
     int n_threads = 0;
     /// Called on the calling thread about ten times a second; what it throws leaves `sparse_encode`.
@@ -44,7 +45,7 @@ struct sparse_encode_result {
 ///
 /// X is M x D, the dictionary K x D, both of the same precision and of any strides. A sample's code does not depend on
 /// which other samples are encoded with it, to the bit. Costs 2 M K D floating-point operations and the descent on the
-/// K x K Gram matrix (Friedman, Hastie, Tibshirani, J. Stat. Softw. 33, 2010).
+/// K x K Gram matrix (Friedman, Hastie, Tibshirani, J. Stat. Softw. 33, 2010; Lawson and Hanson 1974).
 ///
 /// Throws std::invalid_argument for empty matrices, different numbers of features, NaN or infinity (with row and
 /// column), a negative or non-finite l1, tol <= 0 or max_iter < 1. Not reaching `tol` is reported in `stop`.

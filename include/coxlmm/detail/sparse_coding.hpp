@@ -29,8 +29,12 @@ encoding<T> encode(const matrix_ref<const T>& x, const matrix_ref<const T>& dict
     linalg::code_pass<T> pass(x, dictionary.rows, norms, pool);
     encoding<T> result;
     result.codes = matrix<T>(x.rows, dictionary.rows);
-    const linalg::pass_settings settings{
-        .l1 = l1, .tol = tol, .max_sweeps = max_iter, .accumulate = false, .direct_error = true};
+    const linalg::pass_settings settings{.l1 = l1,
+                                         .tol = tol,
+                                         .max_sweeps = max_iter,
+                                         .max_changes = max_iter,
+                                         .accumulate = false,
+                                         .direct_error = true};
     const auto sums = pass.run(atoms, gram, result.codes, result.codes, settings);
     result.objective = sums.objective(l1);
     result.kkt_residual = sums.kkt_residual;

@@ -12,6 +12,7 @@
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
 #include "coxlmm/core/parallel.hpp"
+#include "coxlmm/linalg/active_set.hpp"
 #include "coxlmm/linalg/nonnegative_cd.hpp"
 #include "coxlmm/linalg/tile.hpp"
 
@@ -77,8 +78,9 @@ std::vector<double> checked_norms(const matrix_ref<const T>& x, const char* name
 
 struct pass_settings {
     double l1;
-    double tol;                // see nonnegative_cd
+    double tol;                // see nonnegative_cd and, where max_changes > 0, evaluate_codes
     std::int64_t max_sweeps;
+    std::int64_t max_changes;  // of the support, by the active-set method, for samples not at `tol` after the sweeps
     bool accumulate;           // the sums that the atom update needs
     bool direct_error;         // |x - v U|^2 from the residual itself rather than from c, G and |x|^2
 };
@@ -187,6 +189,15 @@ private:
         }
         const cd_tile tile{n, s.correlations.data(), s.codes.data(), norms};
         nonnegative_cd(gram, tile, settings.l1, settings.tol, settings.max_sweeps);
+        if (settings.max_changes > 0) {
+            evaluate_codes(gram, tile, settings.l1, errors, kkt);
+            active_set_solver exact(gram);
+            for (std::int64_t i = 0; i < count; ++i) {
+                if (kkt[i] <= settings.tol) continue;
+                exact.solve(s.correlations.data() + i, s.codes.data() + i, n, settings.l1, settings.tol, norms[i],
+                            settings.max_changes);
+            }
+        }
 
         // From here on the codes are what the caller will see: rounded to T.
         for (std::int64_t i = 0; i < n; ++i) {

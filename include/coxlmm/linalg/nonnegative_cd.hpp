@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "coxlmm/core/matrix.hpp"
@@ -25,6 +26,7 @@ struct gram_matrix {
     std::vector<double> entries;       // row-major
     std::vector<double> inverse_diag;  // 0 where the atom is zero: its code stays 0
     std::vector<double> norms;
+    double rounding = 0;  // how exact the entries are, relative to the diagonal
 
     const double* row(std::int64_t k) const { return entries.data() + k * n_atoms; }
     double norm(std::int64_t k) const { return norms[static_cast<std::size_t>(k)]; }
@@ -38,6 +40,7 @@ gram_matrix gram_of(const matrix<T>& atoms, thread_pool& pool) {
     constexpr std::int64_t block = kernels::dot_rows;
     gram_matrix gram;
     gram.n_atoms = n;
+    gram.rounding = 8 * static_cast<double>(std::numeric_limits<T>::epsilon());
     gram.entries.assign(static_cast<std::size_t>(n * n), 0.0);
     pool.run((n + block - 1) / block, [&](std::int64_t task, int) {
         const std::int64_t first = task * block;

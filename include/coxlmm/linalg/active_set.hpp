@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "coxlmm/linalg/nonnegative_cd.hpp"
+
+/// Exact nonnegative lasso for a single sample, where coordinate descent would crawl: nearly parallel atoms.
+namespace coxlmm::linalg {
+
+/// The active-set method of Lawson and Hanson (Solving Least Squares Problems, 1974, chapter 23) on the Gram matrix,
+/// started from the support of a given code:
+///
+///     minimise over v >= 0   v^T G v - 2 v^T (c - l1 / 2).
+class active_set_solver {
+public:
+    explicit active_set_solver(const gram_matrix& gram) : gram_(gram) {
+        const auto n = static_cast<std::size_t>(gram.n_atoms);
+        target_.resize(n);
+        trial_.resize(n);
+        in_support_.resize(n);
+        factor_.resize(n * n);
+    }
+
+    /// `c` and `v` with stride `stride`. Stops when no atom outside the support would lower the objective at a rate
+    /// above tol * sample_norm * |u_k|, or after `max_changes` additions to the support.
+    void solve(const double* c, double* v, std::int64_t stride, double l1, double tol, double sample_norm,
+               std::int64_t max_changes) {
+        const std::int64_t n = gram_.n_atoms;
+        support_.clear();
+        for (std::int64_t k = 0; k < n; ++k) {
+            target_[index(k)] = c[k * stride] - 0.5 * l1;
+            in_support_[index(k)] = v[k * stride] > 0;
+            if (in_support_[index(k)]) support_.push_back(k);
+        }
+        settle(v, stride);
+        for (std::int64_t change = 0; change < max_changes; ++change) {
+            std::int64_t best = -1;
+            double steepest = tol * sample_norm;
+            for (std::int64_t k = 0; k < n; ++k) {
+                if (in_support_[index(k)] || !(gram_.norm(k) > 0)) continue;
+                double slope = target_[index(k)];
+                for (const std::int64_t j : support_) slope -= gram_.row(k)[j] * v[j * stride];
+                slope /= gram_.norm(k);
+                if (slope > steepest) {
+                    steepest = slope;
+                    best = k;
+                }
+            }
+            if (best < 0) return;
+            support_.push_back(best);
+            in_support_[index(best)] = true;
+            if (!factorize()) {
+                // Its direction is already in the span of the support: nothing to gain that the numbers can show.
+                remove(support_.size() - 1);
+                return;
+            }
+            settle(v, stride);
+        }
+    }
+
+private:
+    static std::size_t index(std::int64_t k) { return static_cast<std::size_t>(k); }
+
+    /// Moves to the optimum on the support, leaving atoms behind whose codes would turn negative on the way.
+    void settle(double* v, std::int64_t stride) {
+        while (!support_.empty()) {
+            while (!factorize()) {
+                v[support_[dependent_] * stride] = 0;
+                remove(dependent_);
+            }
+            back_substitute();
+            double step = 1;
+            std::size_t blocking = support_.size();
+            for (std::size_t s = 0; s < support_.size(); ++s) {
+                if (trial_[s] > 0) continue;
+                const double now = v[support_[s] * stride];
+                const double reach = now > 0 ? now / (now - trial_[s]) : 0.0;
+                if (reach < step || blocking == support_.size()) {
+                    step = std::min(step, reach);
+                    blocking = s;
+                }
+            }
+            for (std::size_t s = 0; s < support_.size(); ++s) {
+                double& code = v[support_[s] * stride];
+                code = std::max(0.0, code + step * (trial_[s] - code));
+            }
+            if (blocking == support_.size()) return;
+            v[support_[blocking] * stride] = 0;
+            remove(blocking);
+        }
+    }
+
+    void remove(std::size_t s) {
+        in_support_[index(support_[s])] = false;
+        support_.erase(support_.begin() + static_cast<std::ptrdiff_t>(s));
+    }
+
+    /// Cholesky factor of G on the support; false, with `dependent_`, at an atom that depends on those before it.
+    bool factorize() {
+        const std::size_t n = support_.size();
+        for (std::size_t i = 0; i < n; ++i) {
+            const double* g = gram_.row(support_[i]);
+            for (std::size_t j = 0; j <= i; ++j) {
+                double sum = g[support_[j]];
+                for (std::size_t q = 0; q < j; ++q) sum -= factor_[i * n + q] * factor_[j * n + q];
+                if (j < i) {
+                    factor_[i * n + j] = sum / factor_[j * n + j];
+                } else {
+                    if (!(sum > gram_.rounding * g[support_[i]])) {
+                        dependent_ = i;
+                        return false;
+                    }
+                    factor_[i * n + i] = std::sqrt(sum);
+                }
+            }
+        }
+        return true;
+    }
+
+    void back_substitute() {
+        const std::size_t n = support_.size();
+        for (std::size_t i = 0; i < n; ++i) {
+            double sum = target_[index(support_[i])];
+            for (std::size_t q = 0; q < i; ++q) sum -= factor_[i * n + q] * trial_[q];
+            trial_[i] = sum / factor_[i * n + i];
+        }
+        for (std::size_t i = n; i-- > 0;) {
+            double sum = trial_[i];
+            for (std::size_t q = i + 1; q < n; ++q) sum -= factor_[q * n + i] * trial_[q];
+            trial_[i] = sum / factor_[i * n + i];
+        }
+    }
+
+    const gram_matrix& gram_;
+    std::vector<std::int64_t> support_;
+    std::vector<double> target_;
+    std::vector<double> trial_;
+    std::vector<char> in_support_;
+    std::vector<double> factor_;
+    std::size_t dependent_ = 0;
+};
+
+}  // namespace coxlmm::linalg
