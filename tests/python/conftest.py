@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def demo_model_cache(request) -> dict[str, str]:
-    """An environment whose user cache is pytest's own: the demo model is assembled there once, and kept between runs."""
+    """An environment whose user cache is pytest's own: the demo model is assembled there once and kept between runs."""
     return os.environ | {"XDG_CACHE_HOME": str(request.config.cache.mkdir("xdg"))}
 
 

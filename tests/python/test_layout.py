@@ -13,8 +13,7 @@ HEADERS = ROOT / "include" / "coxlmm"
 PACKAGE = ROOT / "python" / "coxlmm"
 
 # The order in which data flows through the package: a module imports what stands above it, never below.
-FLOW = ["atomic", "words", "architecture", "images", "generation", "models", "states", "extraction", "estimators", "grounding",
-        "dictionary", "serialization", "explanation", "evaluation", "report", "plots", "demo", "cli"]  # fmt: skip
+FLOW = ["atomic", "words", "architecture", "images", "generation", "models", "states", "extraction", "estimators", "grounding", "dictionary", "serialization", "explanation", "evaluation", "report", "plots", "demo", "cli"]
 NUMERICAL = ["states", "estimators", "grounding", "dictionary"]
 
 
@@ -25,12 +24,17 @@ def zone(path: str) -> str:
 
 
 def allowed(source: str, target: str) -> bool:
-    """May ``source`` include ``target``? Both are relative to include/coxlmm; another library is named ``<Library>``."""
+    """May ``source`` include ``target``? Both are relative to include/coxlmm; other libraries are ``<Library>``."""
     if target.startswith("<"):
-        libraries = {"linalg": {"<Eigen>"}, "bindings": {"<pybind11>"}, "adapt": {f"<{Path(source).stem.capitalize()}>"}}
+        libraries = {
+            "linalg": {"<Eigen>"},
+            "bindings": {"<pybind11>"},
+            "adapt": {f"<{Path(source).stem.capitalize()}>"},
+        }
         return target in libraries.get(zone(source), set())
     of = {
-        "umbrella": target not in ("adapt/xtensor.hpp", "adapt/torch.hpp") and zone(target) in ("algorithm", "core", "adapt"),
+        "umbrella": target not in ("adapt/xtensor.hpp", "adapt/torch.hpp")
+        and zone(target) in ("algorithm", "core", "adapt"),
         "algorithm": zone(target) == "core" or target == f"detail/{source}",
         "detail": zone(target) in ("core", "linalg"),
         "linalg": zone(target) in ("core", "linalg"),

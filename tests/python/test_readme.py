@@ -37,7 +37,16 @@ def test_the_cpp_lines_compile_and_run_as_they_stand(tmp_path):
     compiler = shutil.which("g++") or pytest.skip("no g++ here")
     source, program = tmp_path / "readme.cpp", tmp_path / "readme"
     source.write_text(block("cpp"))
-    command = [compiler, "-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}", f"-isystem{eigen()}"]
+    command = [
+        compiler,
+        "-std=c++20",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        f"-I{ROOT / 'include'}",
+        f"-isystem{eigen()}",
+    ]
     subprocess.run([*command, str(source), "-o", str(program), "-pthread"], check=True)
     run = subprocess.run([program], capture_output=True, text=True, check=True)
     objective, passes = re.fullmatch(r"objective ([\d.]+) after (\d+) passes\n", run.stdout).groups()

@@ -62,10 +62,16 @@ class Captioner(nn.Module):
         tower, lm = self.frozen["tower"], self.frozen["lm"]
         end = self.tokenizer.eos_token
         prompt = self.tokenizer(PROMPT_TEXT).input_ids
-        texts = self.tokenizer([f"{PROMPT_TEXT} {c}.{end}" for c in batch["captions"]], padding=True, return_tensors="pt")
+        texts = self.tokenizer(
+            [f"{PROMPT_TEXT} {c}.{end}" for c in batch["captions"]], padding=True, return_tensors="pt"
+        )
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
-                seen = tower.tower(normalize(batch["images"]), output_hidden_states=True).hidden_states[-1][:, 1:].contiguous()
+                seen = (
+                    tower.tower(normalize(batch["images"]), output_hidden_states=True)
+                    .hidden_states[-1][:, 1:]
+                    .contiguous()
+                )
                 words = lm.get_input_embeddings()(texts.input_ids)
             visual = self.projector(seen)
             embeds = torch.cat([visual, words], 1).to(torch.bfloat16)

@@ -20,11 +20,13 @@ ROOT = Path(__file__).resolve().parents[3]
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "demo_model", help="checkpoints and logs")
-    parser.add_argument("--ship", type=Path, default=ROOT / "python/coxlmm/demo/data/model", help="where the weights go")
+    parser.add_argument(
+        "--ship", type=Path, default=ROOT / "python/coxlmm/demo/data/model", help="where the weights go"
+    )
     parser.add_argument("--tower-steps", type=int, default=12000)
     parser.add_argument("--tower-batch", type=int, default=64)
-    parser.add_argument("--connector-steps", type=int, default=1000)
-    parser.add_argument("--connector-batch", type=int, default=32)
+    parser.add_argument("--connector-steps", type=int, default=1800)
+    parser.add_argument("--connector-batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

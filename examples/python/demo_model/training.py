@@ -82,7 +82,7 @@ def train(
     batches = DataLoader(
         SceneBatches(make_batch, batch_size, first, steps), batch_size=None, num_workers=workers, prefetch_factor=8
     )
-    started, total = time.monotonic(), 0.0
+    started, losses = time.monotonic(), []
     for step, batch in enumerate(batches, first + 1):
         rate = min(1.0, step / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
@@ -92,10 +92,14 @@ def train(
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        total += loss.item()
+        losses.append(loss.item())
         if step % 50 == 0 or step == steps:
-            figures = {"step": step, "loss": total / 50, "seconds": round(time.monotonic() - started)}
-            total = 0.0
+            figures = {
+                "step": step,
+                "loss": round(sum(losses) / len(losses), 4),
+                "seconds": round(time.monotonic() - started),
+            }
+            losses.clear()
             if evaluate and (step % evaluate_every == 0 or step == steps):
                 figures |= evaluate()
             with log.open("a") as f:

