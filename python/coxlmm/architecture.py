@@ -53,12 +53,13 @@ class Architecture:
         """
         depth = _depth(model)
         decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
-        found = _find_layers(decoder, depth) or _find_layers(model, depth)
+        others = (*_OTHER_STACKS, "encoder") if model.config.is_encoder_decoder else _OTHER_STACKS
+        found = _find_layers(decoder, depth, others)
         if found is None:
             raise UnsupportedModelError(
                 f"{type(model).__name__}: found no decoder layers. Looked under get_decoder() "
-                f"({type(decoder).__name__}) and then under the whole model for a ModuleList of {depth} layers "
-                f"(num_hidden_layers of the text configuration), outside the parts named {', '.join(_OTHER_STACKS)}"
+                f"({type(decoder).__name__}) for a ModuleList of {depth} layers (num_hidden_layers of the text "
+                f"configuration), outside the parts named {', '.join(others)}"
             )
         parent, layers = found
         names = {id(module): name for name, module in model.named_modules(remove_duplicate=False)}
@@ -78,12 +79,12 @@ def _depth(model: PreTrainedModel) -> int:
     return depth
 
 
-def _find_layers(root: nn.Module, depth: int) -> tuple[nn.Module, nn.ModuleList] | None:
+def _find_layers(root: nn.Module, depth: int, others: tuple[str, ...]) -> tuple[nn.Module, nn.ModuleList] | None:
     queue = deque([root])
     while queue:
         module = queue.popleft()
         for name, child in module.named_children():
-            if any(part in name.lower() for part in _OTHER_STACKS):
+            if any(part in name.lower() for part in others):
                 continue
             if isinstance(child, nn.ModuleList) and len(child) == depth:
                 return module, child
@@ -92,7 +93,12 @@ def _find_layers(root: nn.Module, depth: int) -> tuple[nn.Module, nn.ModuleList]
 
 
 def _final_norm(parent: nn.Module) -> nn.Module:
-    norms = {name: child for name, child in parent.named_children() if "norm" in type(child).__name__.lower()}
+    # BART and its kin keep the norm of their embeddings there too, and some of them no other.
+    norms = {
+        name: child
+        for name, child in parent.named_children()
+        if "norm" in type(child).__name__.lower() and "emb" not in name
+    }
     if len(norms) == 1:
         return next(iter(norms.values()))
     for name in _FINAL_NORM_NAMES:

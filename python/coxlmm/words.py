@@ -64,8 +64,7 @@ class WordMatcher:
         # The same word may be decoded composed or decomposed (é as one character or two).
         spellings = {unicodedata.normalize(n, form) for n in ("NFC", "NFD") for form in forms}
         alternatives = "|".join(
-            r"\s+".join(regex.escape(part) for part in spelling.split())
-            for spelling in sorted(spellings, key=lambda s: (-len(s), s))
+            r"\s+".join(regex.escape(part) for part in spelling.split()) for spelling in sorted(spellings)
         )
         flags = 0 if self.case_sensitive else regex.IGNORECASE | regex.FULLCASE
         return regex.compile(rf"(?<!{_WORD_CHARACTER})(?:{alternatives})(?!{_WORD_CHARACTER})", flags)

@@ -234,10 +234,12 @@ def test_captions_are_greedy_whatever_the_checkpoint_says(images):
 @pytest.mark.parametrize("name", ["llava", "idefics3"])
 def test_saved_and_loaded(name, images, tmp_path):
     lmm = build(name)
+    lmm = LMM(lmm.model, lmm.processor, prompt="one photo of<image>the")
     lmm.save_pretrained(tmp_path / "model")
     loaded = LMM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     assert type(loaded.model) is type(lmm.model)
-    assert loaded.prompt == lmm.prompt
+    assert loaded.prompt == "one photo of<image>the"
+    assert LMM.from_pretrained(tmp_path / "model", prompt="<image>a").prompt == "<image>a"
     assert loaded.model_id == str(tmp_path / "model")
     word = said_word(lmm, images)
     before, after = (m.extract(images, word, max_new_tokens=8) for m in (lmm, loaded))

@@ -199,6 +199,7 @@ def test_misuse(lmm, speaker, tmp_path):
         lmm.extract(images, "dog", batch_size=0)
     with pytest.raises(ValueError, match=r"max_new_tokens .* got 0"):
         lmm.caption(images, max_new_tokens=0)
+    # Before the work, not after it.
     (tmp_path / "taken").write_text("")
     with pytest.raises(FileExistsError, match="taken"):
-        lmm.extract(images, "dog", out=tmp_path / "taken")
+        lmm.extract((pytest.fail("captioned") for _ in range(1)), "dog", out=tmp_path / "taken")
