@@ -55,7 +55,7 @@ text_grounding<element_t<U>> ground_text(const U& dictionary, const W& unembeddi
     }
     require_finite(atoms, "the dictionary");
     thread_pool pool(options.n_threads, options.checkpoint);
-    auto ranked = detail::rank_by_inner_product(atoms, table, top, pool);
+    auto ranked = detail::rank_by_inner_product(atoms, table, "the unembedding matrix", top, pool);
     return {.tokens = std::move(ranked.indices), .scores = std::move(ranked.values)};
 }
 

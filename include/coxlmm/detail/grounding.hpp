@@ -62,10 +62,11 @@ struct ranking {
     matrix<T> values;
 };
 
-/// For every atom the rows of `table` with the largest inner product. Reads the table once, a tile at a time.
+/// For every atom the rows of `table` with the largest inner product. Reads the table once, a tile at a time; `name` is
+/// what a complaint about its values calls it.
 template <class T>
-ranking<T> rank_by_inner_product(const matrix_ref<const T>& dictionary, const matrix_ref<const T>& table, std::int64_t top,
-                                 thread_pool& pool) {
+ranking<T> rank_by_inner_product(const matrix_ref<const T>& dictionary, const matrix_ref<const T>& table,
+                                 const char* name, std::int64_t top, thread_pool& pool) {
     const auto atoms = linalg::pack_matrix(dictionary);
     const std::int64_t k = atoms.rows();
     const std::int64_t stride = atoms.cols();
@@ -76,6 +77,7 @@ ranking<T> rank_by_inner_product(const matrix_ref<const T>& dictionary, const ma
         matrix<T> rows;
         matrix<double> products;
     };
+    linalg::first_bad_row bad;
     std::vector<scratch> scratches(static_cast<std::size_t>(pool.size()));
     pool.run(part.n_groups, [&](std::int64_t g, int worker) {
         auto& s = scratches[static_cast<std::size_t>(worker)];
@@ -84,6 +86,7 @@ ranking<T> rank_by_inner_product(const matrix_ref<const T>& dictionary, const ma
             const std::int64_t first = t * part.tile;
             const std::int64_t count = std::min(part.tile, table.rows - first);
             linalg::pack_rows(table, first, count, s.rows.data(), part.tile, stride);
+            for (std::int64_t i = 0; i < count; ++i) bad.check(s.rows.row(i), stride, first + i);
             linalg::dot_products(s.rows.data(), part.tile, atoms.data(), k, stride, s.products.data(), part.tile);
             for (std::int64_t a = 0; a < k; ++a) {
                 auto& list = best[static_cast<std::size_t>(g)][static_cast<std::size_t>(a)];
@@ -92,6 +95,7 @@ ranking<T> rank_by_inner_product(const matrix_ref<const T>& dictionary, const ma
             pool.step();
         }
     });
+    bad.complain(table, name);
     ranking<T> result{matrix<std::int64_t>(k, top), matrix<T>(k, top)};
     for (std::int64_t a = 0; a < k; ++a) {
         auto& all = best.front()[static_cast<std::size_t>(a)];

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -48,7 +47,7 @@ std::vector<double> checked_norms(const matrix_ref<const T>& x, const char* name
     const std::int64_t tile = tile_samples<T>(x.cols);
     std::vector<double> norms(static_cast<std::size_t>(x.rows));
     std::vector<matrix<T>> scratch(static_cast<std::size_t>(pool.size()));
-    std::atomic<std::int64_t> first_bad{x.rows};
+    first_bad_row bad;
     pool.run((x.rows + tile - 1) / tile, [&](std::int64_t task, int worker) {
         auto& rows = scratch[static_cast<std::size_t>(worker)];
         if (rows.size() == 0) rows = matrix<T>(tile, stride);
@@ -56,16 +55,11 @@ std::vector<double> checked_norms(const matrix_ref<const T>& x, const char* name
         const std::int64_t count = std::min(tile, x.rows - first);
         pack_rows(x, first, count, rows.data(), tile, stride);
         for (std::int64_t i = 0; i < count; ++i) {
-            if (!all_finite(rows.row(i), stride)) {
-                std::int64_t seen = first_bad.load();
-                while (first + i < seen && !first_bad.compare_exchange_weak(seen, first + i)) {
-                }
-                return;
-            }
+            bad.check(rows.row(i), stride, first + i);
             norms[static_cast<std::size_t>(first + i)] = std::sqrt(dot(rows.row(i), rows.row(i), stride));
         }
     });
-    if (first_bad < x.rows) require_finite(x, name, first_bad, first_bad + 1);
+    bad.complain(x, name);
     for (std::int64_t i = 0; i < x.rows; ++i) {
         const double norm = norms[static_cast<std::size_t>(i)];
         if (!is_finite(norm)) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "coxlmm/core/error.hpp"
@@ -74,6 +76,26 @@ bool all_finite(const T* values, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) good &= is_finite(values[i]);
     return good;
 }
+
+/// The lowest row that any thread has found to hold a value that is not finite.
+class first_bad_row {
+public:
+    template <class T>
+    void check(const T* row, std::int64_t stride, std::int64_t index) {
+        if (all_finite(row, stride)) return;
+        std::int64_t seen = lowest_.load();
+        while (index < seen && !lowest_.compare_exchange_weak(seen, index)) {
+        }
+    }
+
+    template <class T>
+    void complain(const matrix_ref<const T>& x, const char* name) const {
+        if (lowest_ < x.rows) require_finite(x, name, lowest_, lowest_ + 1);
+    }
+
+private:
+    std::atomic<std::int64_t> lowest_{std::numeric_limits<std::int64_t>::max()};
+};
 
 /// Products are summed in T over this many features, then in double: the sums stay as good as the products, whatever
 /// the number of features and however large the mean of the data.
