@@ -52,6 +52,7 @@ def run(
         Where to print; by default the terminal.
     """
     from coxlmm import ConceptDictionary, SemiNMF
+    from coxlmm.words import WordMatcher
 
     out, console = Path(out), console or Console()
     shows_word = world.scenes(SPLIT, count(), word)
@@ -96,8 +97,9 @@ def run(
     dictionary.save_pretrained(out / "dictionary")
 
     with console.status(f"explaining {n_explained} scenes that the fit has not seen"):
+        matcher = WordMatcher(word)
         captions = lmm.caption([s.image for s in held_out], batch_size=batch_size)
-        named = [s for s, caption in zip(held_out, captions, strict=True) if word in caption.split()]
+        named = [s for s, caption in zip(held_out, captions, strict=True) if matcher.find(caption)]
         explanations = [dictionary.explain(lmm, s.image) for s in named[:n_explained]]
     report = dictionary.report(out / "report.html", explanations=explanations)
     console.print(_table(dictionary, word))
