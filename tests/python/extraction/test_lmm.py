@@ -122,6 +122,18 @@ def test_verify_notices_a_wrong_norm(images):
         lmm.extract(images, word, max_new_tokens=8, verify=2)
 
 
+def test_verify_notices_a_wrong_output_embedding(images):
+    lmm = build("llava")
+    word = said_word(lmm, images)
+    parts = lmm.architecture
+    other = torch.nn.Linear(*reversed(lmm.unembedding.shape), bias=False)
+    lmm.architecture = Architecture(parts.layers, parts.layers_name, parts.final_norm, other)
+    with pytest.raises(VerificationError, match=f"Linear\\) rank .* where the model predicts ' {word}'"):
+        lmm.extract(images, word, max_new_tokens=8, verify=1)
+    # At other layers there is no ranking to compare.
+    assert lmm.extract(images, word, layer=0, max_new_tokens=8, verify=1).manifest["verified"]["n"] == 1
+
+
 def test_normalize_is_the_models_own_in_float32(images):
     lmm = build("llava")
     rows = np.random.default_rng(0).standard_normal((5, 32)).astype(np.float32)
@@ -287,6 +299,7 @@ def test_arrays_and_exif(tmp_path):
     picture = image(3, (16, 16))
     assert lmm.caption([np.asarray(picture)]) == lmm.caption([picture])
     wide = image(3, (32, 16))
+    assert open_image(picture.convert("L"), 0).mode == open_image(picture.convert("CMYK"), 0).mode == "RGB"
     exif = wide.getexif()
     exif[0x0112] = 6  # the camera was held on its side
     wide.save(tmp_path / "turned.png", exif=exif)
