@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ _VERSION = 1
 _CONFIG = "config.json"
 _TENSORS = "dictionary.safetensors"
 _CARD = "README.md"
+_IMAGE_NAME = re.compile(r"images/[0-9]+\.webp")
 _ESTIMATORS = "coxlmm.estimators"
 
 
@@ -149,7 +151,7 @@ def _hit(path: Path, samples: dict, sample_id: str, activation: float, caption: 
     if file is None:
         return ImageHit(sample_id, activation, caption)
     # A shared dictionary must not make its reader read other files.
-    if Path(file).parts != ("images", Path(file).name) or (path / file).is_symlink():
+    if not _IMAGE_NAME.fullmatch(file) or (path / file).is_symlink():
         raise ValueError(f"{file!r} is not a file of its images")
     return ImageHit(sample_id, activation, caption, (path / file).read_bytes())
 

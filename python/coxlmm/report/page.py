@@ -73,8 +73,7 @@ def report_html(
         mark=_marker(manifest),
         model=_model_name(manifest.get("model_id")),
         layer=_layer(manifest),
-        l1=getattr(dictionary.estimator, "l1", None),
-        estimator=type(dictionary.estimator).__name__,
+        setting=_setting(dictionary.estimator),
     )  # fmt: skip
 
 
@@ -116,7 +115,13 @@ def _percent(share: float) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    """Three figures or so, with the same number of decimals in any list of like values: 9.18, 11.2, 147, 0.0034."""
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if 0 < size < 0.1:
+        return f"{value:.2g}"
+    return f"{value:.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
 
 
 def _marker(manifest: dict[str, Any]):
@@ -138,6 +143,11 @@ def _model_name(model_id: str | None) -> str | None:
     if model_id is None or not os.path.isabs(model_id):
         return model_id
     return Path(model_id).name
+
+
+def _setting(estimator: Any) -> str:
+    l1 = getattr(estimator, "l1", None)
+    return type(estimator).__name__ + ("" if l1 is None else f", l1 = {l1:g}")
 
 
 def _layer(manifest: dict[str, Any]) -> str | None:

@@ -1,0 +1,185 @@
+"""The command line: the whole way on a tiny model, what goes wrong, and how fast it starts."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from coxlmm import LMM, ConceptDictionary, States
+from coxlmm.cli import app
+
+PROGRAM = "import sys; from coxlmm.cli import app; app(prog_name='coxlmm')"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(speaker, tmp_path_factory):
+    """A model and images on disk."""
+    folder = tmp_path_factory.mktemp("cli")
+    LMM(speaker.model, speaker.processor, prompt=speaker.prompt).save_pretrained(folder / "model")
+    (folder / "images" / "more").mkdir(parents=True)
+    for i, image in enumerate(speaker.images):
+        image.save(folder / "images" / ("more" if i > 3 else ".") / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def extracted(folder):
+    result = run("extract", folder / "model", folder / "images", "--word", "dog", "--out", folder / "states")
+    assert result.exit_code == 0, result.output
+    return folder / "states", result
+
+
+@pytest.fixture(scope="module")
+def fitted(folder, extracted):
+    out = folder / "dictionary"
+    result = run("fit", extracted[0], "--n-concepts", 3, "--l1", 0.01, "--n-words", 2, "--out", out)
+    assert result.exit_code == 0, result.output
+    return out, result
+
+
+def test_extract_keeps_the_images_that_count(folder, extracted):
+    states = States.load(extracted[0])
+    assert states.sample_ids == [str(folder / "images" / n) for n in
+                                 ("0.png", "1.png", "2.png", "3.png", "more/4.png", "more/5.png")]  # fmt: skip
+    assert states.captions[2] == "one blue dog"
+    assert "6 of 7 images count" in extracted[1].stderr
+
+
+def test_extract_reads_reference_captions(folder, tmp_path):
+    lines = [{"file_name": f"{i}.png", "caption": "a dog" if i % 2 else "a cat"} for i in range(4)]
+    lines += [{"image": f"more/{i}.png", "text": "a cat"} for i in (4, 5, 6)]
+    lines += [{"image": "more/4.png", "text": "a dog"}]
+    references = tmp_path / "captions.jsonl"
+    references.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    arguments = ["extract", folder / "model", folder / "images", "--word", "dog", "--references", references]
+    result = run(*arguments, "--layer", 0, "--out", tmp_path / "states")
+    assert result.exit_code == 0, result.output
+    states = States.load(tmp_path / "states")
+    assert [name.rpartition("/")[2] for name in states.sample_ids] == ["1.png", "3.png", "4.png"]
+    assert states.manifest["layer"] == 0
+    references.write_text("\n".join(json.dumps(line) for line in lines[1:]))
+    assert "no caption for 1 of 7 images, '0.png'" in failure(run(*arguments, "--out", tmp_path / "other"))
+    references.write_text('{"file_name": "0.png"}')
+    assert "captions.jsonl, line 1: expected" in failure(run(*arguments, "--out", tmp_path / "other"))
+
+
+def test_fit_finds_words_and_images(fitted, extracted):
+    dictionary = ConceptDictionary.from_pretrained(fitted[0])
+    assert [words[0].text for words in dictionary.words] == ["dog"] * 3
+    assert all(hit.thumbnail for hits in dictionary.images for hit in hits)
+    assert dictionary.encode(States.load(extracted[0])).shape == (6, 3)
+    assert fitted[1].stderr.count("dog") == 3
+
+
+def test_report_with_and_without_images_to_explain(folder, fitted, tmp_path):
+    out = tmp_path / "report.html"
+    assert run("report", fitted[0], "--out", out, "--title", "A <title>").exit_code == 0
+    html = out.read_text()
+    assert "A &lt;title&gt;" in html
+    assert "Single images" not in html
+    assert run("report", fitted[0], "--out", out, "--explain", folder / "images" / "2.png").exit_code == 0
+    assert "one blue <mark>dog</mark>" in out.read_text()
+
+
+def test_explain_prints_text_or_json(folder, fitted):
+    result = run("explain", fitted[0], folder / "images" / "0.png")
+    assert result.stdout.startswith("a red [dog]\n  100%  concept ")
+    result = run("explain", fitted[0], folder / "images" / "0.png", "--json", "--model", folder / "model")
+    assert json.loads(result.stdout)["caption"] == "a red dog"
+
+
+def failure(result):
+    """The one line that a command printed when it failed."""
+    assert result.exit_code == 1
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    assert "Traceback" not in result.output
+    return line
+
+
+def test_errors_are_one_line(folder, fitted, extracted, tmp_path):
+    assert "no concept dictionary at" in failure(run("report", tmp_path))
+    assert "no states at" in failure(run("fit", tmp_path, "--out", tmp_path / "d"))
+    assert "there is no directory" in failure(run("extract", "m", tmp_path / "x", "--word", "dog", "--out", tmp_path))
+    assert "there are no images" in failure(run("extract", "m", tmp_path, "--word", "dog", "--out", tmp_path))
+    assert "does not contain the word 'dog'" in failure(run("explain", fitted[0], folder / "images/more/6.png"))
+    assert "there is no image" in failure(run("explain", fitted[0], tmp_path / "0.png"))
+    few = ["fit", extracted[0], "--out", tmp_path / "d"]
+    assert "7" in failure(run(*few, "--n-concepts", 7))
+    arguments = ["extract", folder / "model", folder / "images", "--word", "zebra", "--out", tmp_path / "s"]
+    assert "dog (6)" in failure(run(*arguments))
+    assert "layer 9 is out of range" in failure(run(*arguments, "--layer", 9))
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path):
+    result = run("--debug", "report", tmp_path)
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert "serialization.py" in result.stderr
+
+
+def test_a_mistake_of_the_program_is_not_hidden(monkeypatch, fitted):
+    def broken(*_, **__):
+        raise AttributeError("a mistake")
+
+    monkeypatch.setattr(ConceptDictionary, "report", broken)
+    assert isinstance(run("report", fitted[0]).exception, AttributeError)
+
+
+def test_demo_hands_its_options_to_the_pipeline(monkeypatch, tmp_path):
+    import inspect
+
+    from coxlmm.demo import pipeline
+
+    calls = []
+    signature = inspect.signature(pipeline.run)
+    monkeypatch.setattr(pipeline, "run", lambda *a, **k: calls.append(signature.bind(*a, **k).arguments))
+    arguments = ["--out", tmp_path, "--word", "cat", "--n-scenes", 5, "--n-concepts", 2, "--l1", 0.5, "--seed", 3]
+    assert run("demo", *arguments, "--batch-size", 4).exit_code == 0
+    expected = {"word": "cat", "n_scenes": 5, "n_concepts": 2, "l1": 0.5, "seed": 3, "batch_size": 4}
+    assert calls == [{"out": tmp_path, **expected}]
+
+
+def test_help_fits_one_screen_and_loads_nothing_slow():
+    code = (
+        "import sys\nfrom coxlmm.cli import app\ntry:\n    app(['--help'], prog_name='coxlmm')\n"
+        "finally:\n    print(sorted({'torch', 'transformers', 'sklearn', 'numpy', 'PIL'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**environment(), "COLUMNS": "80"}
+    )
+    *screen, modules = result.stdout.rstrip().splitlines()
+    assert modules == "[]"
+    assert len(screen) <= 24
+    assert max(map(len, screen)) <= 80
+    for command in ("demo", "extract", "fit", "report", "explain"):
+        assert any(line.strip().startswith(command) for line in screen)
+        assert any(f"coxlmm {command}" in line for line in screen)
+
+
+def test_a_real_process_reports_and_fails(fitted, tmp_path):
+    command = [sys.executable, "-c", PROGRAM, "report"]
+    done = subprocess.run([*command, fitted[0], "--out", tmp_path / "r.html"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
+    failed = subprocess.run([*command, tmp_path], capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert failed.stderr.startswith("error: no concept dictionary at")
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def test_version():
+    assert run("--version").stdout.strip().count(".") == 2
+
+
+def environment():
+    import os
+
+    return dict(os.environ)

@@ -1,0 +1,91 @@
+"""Concepts -> images: which samples, in which order, and where their images come from."""
+
+import io
+
+import numpy as np
+import pytest
+from concepts.world import noise_image
+from PIL import Image
+
+from coxlmm.grounding import ground_images, thumbnail
+
+CODES = np.array([[0.5, 0.0], [2.0, 0.0], [0.5, 0.0], [0.0, 3.0]])
+IDS = ["0", "1", "2", "3"]
+CAPTIONS = ["one", "two", "three", "four"]
+
+
+def of(codes=CODES, n_images=3, images=None, ids=IDS):
+    return ground_images(codes, ids, CAPTIONS, n_images, images)
+
+
+def color(hit):
+    return tuple(np.asarray(Image.open(io.BytesIO(hit.thumbnail)).convert("RGB")).mean(axis=(0, 1)).round(-1))
+
+
+def plain(value):
+    return Image.new("RGB", (8, 8), (value, value, value))
+
+
+def test_most_activating_first_and_only_those_that_do():
+    first, second = of(n_images=4)
+    assert [(hit.sample_id, hit.activation, hit.caption) for hit in first] == [
+        ("1", 2.0, "two"), ("0", 0.5, "one"), ("2", 0.5, "three")
+    ]  # fmt: skip
+    assert [(hit.sample_id, hit.caption) for hit in second] == [("3", "four")]
+    assert [len(hits) for hits in of(n_images=100)] == [3, 1]
+    assert [hit.sample_id for hit in of(n_images=2)[0]] == ["1", "0"]
+
+
+@pytest.mark.parametrize("kind", ["mapping", "callable", "sequence", "directory"])
+def test_images_are_those_of_their_samples(kind, tmp_path):
+    pictures = [plain(value) for value in (0, 60, 120, 180)]
+    for name, picture in zip(IDS, pictures, strict=True):
+        picture.save(tmp_path / name, "PNG")
+    images = {
+        "mapping": dict(zip(IDS, pictures, strict=True)),
+        "callable": lambda name: pictures[int(name)],
+        "sequence": pictures,
+        "directory": tmp_path,
+    }[kind]
+    hits = of(images=images)
+    assert [color(hit)[0] for hit in hits[0]] == [60, 0, 120]
+    assert color(hits[1][0])[0] == 180
+
+
+def test_sample_ids_that_are_paths_are_opened_by_default(tmp_path):
+    path = tmp_path / "a.png"
+    plain(120).save(path)
+    hits = of(ids=["nowhere.png", str(path), "x" * 5000, "a caption\0"])
+    assert color(hits[0][0])[0] == 120
+    assert [hit.thumbnail for hit in hits[0][1:]] == [None, None]
+
+
+def test_each_image_is_read_once():
+    asked = []
+    of(codes=np.ones((4, 5)), images=lambda name: asked.append(name) or plain(0))
+    assert sorted(asked) == ["0", "1", "2"]
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no image of sample '1' in the mapping"):
+        of(images={"0": plain(0)})
+    with pytest.raises(ValueError, match=r"no image of sample '1' in .*"):
+        of(images=tmp_path)
+    with pytest.raises(ValueError, match=r"must be found in a directory, and '.*nowhere' is none"):
+        of(images=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"sequence of 4, .* one is 'dog-7'"):
+        of(images=[plain(0)] * 4, ids=["dog-5", "dog-7", "2", "3"])
+    with pytest.raises(ValueError, match=r"sequence of 1, .* one is '1'"):
+        of(images=[plain(0)])
+    with pytest.raises(ValueError, match="n_images must be at least 1, got 0"):
+        of(n_images=0)
+
+
+def test_thumbnails_are_small_keep_their_shape_and_leave_the_image_alone():
+    picture = noise_image(0, 400).crop((0, 0, 400, 200))
+    shown = Image.open(io.BytesIO(thumbnail(picture)))
+    assert (shown.format, shown.size) == ("WEBP", (160, 80))
+    assert picture.size == (400, 200)
+    assert Image.open(io.BytesIO(thumbnail(plain(0)))).size == (8, 8)
+    assert thumbnail(np.zeros((4, 4, 3), dtype=np.uint8)) is not None
+    assert thumbnail(np.zeros((3, 4, 4), dtype=np.float32)) is None
