@@ -117,11 +117,13 @@ def test_random_state_decides_the_fit():
     assert not np.array_equal(from_state.fit(X).components_, from_state.fit(X).components_)
 
 
-def test_a_warm_start_goes_on_where_the_fit_ended():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_warm_start_goes_on_where_the_fit_ended(dtype):
     X = planted(200, 20, 6, seed=0)
-    short = SemiNMF(6, random_state=0, max_iter=5, tol=0).fit(X)
-    warm = SemiNMF(6, init=short.components_, max_iter=5, tol=0).fit(X)
-    assert warm.history_[0] <= short.objective_ * (1 + 1e-9)
+    short = SemiNMF(6, init="random", n_init=1, random_state=0, max_iter=2, tol=0).fit(X)
+    warm = SemiNMF(6, init=short.components_.astype(dtype), max_iter=5, tol=0).fit(X)
+    assert warm.history_[0] == pytest.approx(short.objective_, rel=1e-5)
+    assert warm.objective_ < 0.99 * short.objective_
 
 
 def test_pickled_and_cloned():
