@@ -153,12 +153,11 @@ def _word_of_token(lmm: "LMM", accept: WordFilter) -> Callable[[int], str | None
     def word_of(token: int) -> str | None:
         spelling = tokenizer.convert_ids_to_tokens(token)
         # Rows beyond the vocabulary pad W_U to a round number.
-        if spelling is None or token in special:
+        if spelling is None:
             return None
         begins_word = not marks_spaces or spelling.startswith(_SPACE_MARKS)
         return accept(lmm.decode_token(token), begins_word)
 
-    special = set(tokenizer.all_special_ids)
     return word_of
 
 

@@ -56,6 +56,9 @@ def main(
     """What the program itself understands; --debug is read where errors are printed."""
 
 
+_IMAGES = "images"  # in the manifest of states: the directory that they were extracted from
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Directory for everything it makes.")] = Path("build/demo"),
@@ -94,7 +97,9 @@ def extract(
 ) -> None:
     """Caption images and keep the states that predict a word."""
     from coxlmm.cli.image_folder import find_images, read_references
+    from coxlmm.states import ensure_replaceable
 
+    ensure_replaceable(out)
     files = find_images(images)
     names = [file.relative_to(images).as_posix() for file in files]
     texts = None if references is None else read_references(references, names)
@@ -103,15 +108,15 @@ def extract(
         files,
         word,
         references=texts,
-        # Paths, so that the images are found again when the concepts are grounded.
-        sample_ids=[file.as_posix() for file in files],
+        sample_ids=names,
         layer=layer,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         plural=plural,
-        out=out,
         progress=True,
     )
+    states.manifest[_IMAGES] = images.as_posix()  # where fit finds them again
+    states.save(out)
     say(f"{len(states)} of {len(files)} images count, {states.X.shape[1]} features each: {out}")
 
 
@@ -124,7 +129,7 @@ def fit(
     seed: Seed = 0,
     model: Model = None,
     images: Annotated[
-        Path | None, typer.Option(help="Directory of the images, if they are not where they were.")
+        Path | None, typer.Option(help="Directory of the images, if it is not the one extracted from.")
     ] = None,
     n_images: Annotated[int, typer.Option(help="Images for each concept.", min=1)] = 8,
     n_words: Annotated[int, typer.Option(help="Words for each concept.", min=1)] = 10,
@@ -137,11 +142,13 @@ def fit(
     from coxlmm.grounding import WordFilter
 
     loaded = States.load(states)
+    # The folders of this machine are nobody's business: what is made for sharing must not hold them.
+    folder = loaded.manifest.pop(_IMAGES, None)
     dictionary = ConceptDictionary.fit(loaded, SemiNMF(n_concepts, l1=l1, random_state=seed))
     say(f"{n_concepts} concepts of {len(loaded)} states leave {dictionary.relative_error:.1%} unexplained")
     lmm = _load_for(dictionary, model, dtype, device_map)
     words = WordFilter(stop_words="english" if stop_words else ())
-    dictionary.ground(lmm, n_images=n_images, n_words=n_words, images=images, word_filter=words)
+    dictionary.ground(lmm, n_images=n_images, n_words=n_words, images=images or folder, word_filter=words)
     dictionary.save_pretrained(out)
     for concept in sorted(dictionary.concepts, key=lambda c: -c.share_of_activation):
         said = ", ".join(word.text for word in concept.words[:6])

@@ -1,6 +1,7 @@
 """The command line: the whole way on a tiny model, what goes wrong, and how fast it starts."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -45,8 +46,7 @@ def fitted(folder, extracted):
 
 def test_extract_keeps_the_images_that_count(folder, extracted):
     states = States.load(extracted[0])
-    assert states.sample_ids == [str(folder / "images" / n) for n in
-                                 ("0.png", "1.png", "2.png", "3.png", "more/4.png", "more/5.png")]  # fmt: skip
+    assert states.sample_ids == ["0.png", "1.png", "2.png", "3.png", "more/4.png", "more/5.png"]
     assert states.captions[2] == "one blue dog"
     assert "6 of 7 images count" in extracted[1].stderr
 
@@ -61,7 +61,7 @@ def test_extract_reads_reference_captions(folder, tmp_path):
     result = run(*arguments, "--layer", 0, "--out", tmp_path / "states")
     assert result.exit_code == 0, result.output
     states = States.load(tmp_path / "states")
-    assert [name.rpartition("/")[2] for name in states.sample_ids] == ["1.png", "3.png", "4.png"]
+    assert states.sample_ids == ["1.png", "3.png", "more/4.png"]
     assert states.manifest["layer"] == 0
     references.write_text("\n".join(json.dumps(line) for line in lines[1:]))
     assert "no caption for 1 of 7 images, '0.png'" in failure(run(*arguments, "--out", tmp_path / "other"))
@@ -75,6 +75,39 @@ def test_fit_finds_words_and_images(fitted, extracted):
     assert all(hit.thumbnail for hits in dictionary.images for hit in hits)
     assert dictionary.encode(States.load(extracted[0])).shape == (6, 3)
     assert fitted[1].stderr.count("dog") == 3
+
+
+def test_a_dictionary_does_not_say_where_the_images_were(folder, fitted):
+    assert str(folder / "images") in (folder / "states" / "manifest.json").read_text()
+    assert str(folder / "images") not in (fitted[0] / "config.json").read_text()
+
+
+def test_fit_takes_images_from_elsewhere_and_leaves_words_out(folder, extracted, tmp_path):
+    arguments = ["fit", extracted[0], "--n-concepts", 3, "--l1", 0.01, "--n-words", 99, "--out", tmp_path / "d"]
+    assert "no image of sample" in failure(run(*arguments, "--images", tmp_path))
+    shutil.copytree(folder / "images", tmp_path / "images")
+    assert run(*arguments, "--images", tmp_path / "images").exit_code == 0
+    assert "my" in said(tmp_path / "d")
+    assert run(*arguments, "--stop-words").exit_code == 0
+    assert "dog" in said(tmp_path / "d")
+    assert "my" not in said(tmp_path / "d")
+
+
+def said(dictionary):
+    return {word.text for words in ConceptDictionary.from_pretrained(dictionary).words for word in words}
+
+
+def test_the_model_is_loaded_as_it_was_for_the_states(folder, fitted, monkeypatch):
+    asked = []
+    load = LMM.from_pretrained
+    monkeypatch.setattr(LMM, "from_pretrained", lambda name, **options: asked.append((name, options)) or load(name))
+    image = folder / "images" / "0.png"
+    assert run("explain", fitted[0], image).exit_code == 0
+    assert run("explain", fitted[0], image, "--dtype", "float64", "--device-map", "cpu").exit_code == 0
+    assert asked == [
+        (str(folder / "model"), {"prompt": "<image>", "dtype": "float32"}),
+        (str(folder / "model"), {"prompt": "<image>", "dtype": "float64", "device_map": "cpu"}),
+    ]
 
 
 def test_report_with_and_without_images_to_explain(folder, fitted, tmp_path):
@@ -106,8 +139,10 @@ def failure(result):
 def test_errors_are_one_line(folder, fitted, extracted, tmp_path):
     assert "no concept dictionary at" in failure(run("report", tmp_path))
     assert "no states at" in failure(run("fit", tmp_path, "--out", tmp_path / "d"))
-    assert "there is no directory" in failure(run("extract", "m", tmp_path / "x", "--word", "dog", "--out", tmp_path))
-    assert "there are no images" in failure(run("extract", "m", tmp_path, "--word", "dog", "--out", tmp_path))
+    to = ["--word", "dog", "--out"]
+    assert "there is no directory" in failure(run("extract", "m", tmp_path / "x", *to, tmp_path / "s"))
+    assert "there are no images" in failure(run("extract", "m", tmp_path, *to, tmp_path / "s"))
+    assert "refusing to replace" in failure(run("extract", "m", tmp_path, *to, folder))
     assert "does not contain the word 'dog'" in failure(run("explain", fitted[0], folder / "images/more/6.png"))
     assert "there is no image" in failure(run("explain", fitted[0], tmp_path / "0.png"))
     few = ["fit", extracted[0], "--out", tmp_path / "d"]

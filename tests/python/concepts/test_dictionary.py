@@ -24,6 +24,24 @@ def test_the_error_if_left_out_is_what_leaving_out_costs(states, dictionary):
         assert concept.share_of_error > 0
 
 
+def test_the_error_if_left_out_does_not_rely_on_an_optimal_fit():
+    rng = np.random.default_rng(1)
+
+    class Given:
+        components_ = 3 * rng.standard_normal((2, 5))
+
+        def fit_transform(self, X):
+            return rng.random((len(X), 2))
+
+    X = rng.standard_normal((7, 5)).astype(np.float32)
+    given = ConceptDictionary.fit(States(X, ["s"] * 7, ["dog"] * 7, np.ones(7)), Given())
+    error = squared_error(X, given.codes, given.components)
+    without = [squared_error(X, given.codes * keep, given.components) for keep in ([0, 1], [1, 0])]
+    np.testing.assert_allclose(
+        given.error_shares, (np.array(without) - error) / np.sum(X.astype(float) ** 2), rtol=1e-4
+    )
+
+
 def test_blocks_of_rows_add_up(states, monkeypatch):
     whole = ConceptDictionary.fit(states, SemiNMF(4, random_state=0))
     monkeypatch.setattr("coxlmm.dictionary._BLOCK", 7)

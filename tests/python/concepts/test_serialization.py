@@ -1,6 +1,8 @@
 """A dictionary on disk: equal when it comes back, whole or not there, and harmless to read."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +79,23 @@ def test_an_interrupted_save_leaves_the_old_one(states, dictionary, saved, monke
     monkeypatch.undo()
     other.save_pretrained(saved)
     assert len(ConceptDictionary.from_pretrained(saved).components) == 2
+    assert [p.name for p in saved.parent.iterdir()] == ["saved"]
+
+
+def test_a_save_that_cannot_take_its_place_puts_the_old_one_back(dictionary, saved, monkeypatch):
+    before = files(saved)
+    rename = os.rename
+
+    def refuse(source, target):
+        if str(target) == str(saved) and (Path(source) / "README.md").read_text() != before["README.md"].decode():
+            raise PermissionError("no")
+        rename(source, target)
+
+    dictionary.manifest["prompt"] = "another"
+    monkeypatch.setattr("coxlmm.atomic.os.rename", refuse)
+    with pytest.raises(PermissionError):
+        dictionary.save_pretrained(saved)
+    assert files(saved) == before
     assert [p.name for p in saved.parent.iterdir()] == ["saved"]
 
 
