@@ -50,7 +50,7 @@ class Concept:
     share_of_error: float
 
 
-@dataclass(repr=False)
+@dataclass(eq=False, repr=False)
 class ConceptDictionary:
     """Concepts of a model at a word of interest, with their meaning in words and images.
 

@@ -23,7 +23,7 @@ class ActiveConcept:
     share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """The concepts behind one word of the caption of one image.
 

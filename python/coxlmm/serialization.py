@@ -55,9 +55,10 @@ def save(dictionary: ConceptDictionary, path: str | os.PathLike[str]) -> Path:
     document = json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     path = Path(os.path.abspath(path))
     with replaced_directory(path, _holds_dictionary) as directory:
-        (directory / _CONFIG).write_text(document, encoding="utf-8")
+        # File names that are no text reach Python as lone surrogates, whose JSON is their escape.
+        (directory / _CONFIG).write_bytes(document.encode("utf-8", "backslashreplace"))
         save_file({name: np.ascontiguousarray(a) for name, a in tensors.items()}, directory / _TENSORS)
-        (directory / _CARD).write_text(_card(dictionary, kind, params), encoding="utf-8")
+        (directory / _CARD).write_bytes(_card(dictionary, kind, params).encode("utf-8", "replace"))
         for name, data in files.items():
             (directory / name).parent.mkdir(exist_ok=True)
             (directory / name).write_bytes(data)

@@ -48,6 +48,16 @@ def test_saved_again_it_is_the_same_to_the_byte(saved, tmp_path):
     }  # fmt: skip
 
 
+def test_names_of_files_that_are_no_text_survive(dictionary, tmp_path):
+    dictionary.sample_ids[0] = os.fsdecode(b"caf\xe9.png")
+    dictionary.captions[0] = '犬 \\udc80 "dog"'
+    dictionary.manifest["model_id"] = os.fsdecode(b"mod\xe8le")
+    loaded = ConceptDictionary.from_pretrained(dictionary.save_pretrained(tmp_path / "d"))
+    assert os.fsencode(loaded.sample_ids[0]) == b"caf\xe9.png"
+    assert loaded.captions == dictionary.captions
+    assert "犬" in (tmp_path / "d" / "config.json").read_text()
+
+
 def test_before_grounding_it_can_be_saved_too(states, tmp_path):
     fitted = ConceptDictionary.fit(states, SemiNMF(2, random_state=0))
     loaded = ConceptDictionary.from_pretrained(fitted.save_pretrained(tmp_path / "d"))

@@ -108,6 +108,16 @@ def test_the_search_goes_on_until_there_are_enough_words():
     assert words_of(lmm, 5) == [("do", 2), ("go", 1)]
 
 
+def test_rows_that_pad_the_output_embedding_are_no_words():
+    tokenizer = byte_level_tokenizer(["dog"])
+    lmm = LMM(*tiny_llava(tokenizer=tokenizer, vocab_size=len(tokenizer) + 8))
+    with torch.no_grad():
+        lmm.model.get_output_embeddings().weight[len(tokenizer) :] = torch.from_numpy(lmm.normalize(COMPONENT)[0])
+    assert len(lmm.unembedding) == len(tokenizer) + 8
+    (found,) = ground_words(COMPONENT, lmm, len(tokenizer))
+    assert {text for text, _ in found} == {"dog", "do"}
+
+
 def test_misuse_is_named():
     lmm = LMM(*tiny_llava())
     with pytest.raises(ValueError, match="n_words must be at least 1, got 0"):
