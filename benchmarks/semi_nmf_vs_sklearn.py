@@ -1,11 +1,12 @@
-"""Semi-NMF against scikit-learn: time to the objective that scikit-learn ends at, both in one run on the same data.
+"""Semi-NMF against scikit-learn: time to the same objective, both in one run on the same data.
 
-    python benchmarks/semi_nmf_vs_sklearn.py [--threads 1] [--repeats 3] [--dtype float32]
+    python benchmarks/semi_nmf_vs_sklearn.py [--threads 1] [--repeats 3] [--dtype float32] [--clock wall]
 
 scikit-learn's ``DictionaryLearning(positive_code=True)`` minimises half of Semi-NMF's objective at ``alpha = l1 / 2``.
-Each solver starts as it does by default. scikit-learn's objective is that of its dictionary with codes solved anew for
-it (untimed: a gift to scikit-learn, whose fit ends with codes of the dictionary before). coxlmm is timed from the call
-to the end of the first iteration whose objective is no higher, and to its own end as well.
+Each solver starts as it does by default. The target is scikit-learn's final objective, with codes solved anew for its
+dictionary (untimed), plus 0.1%. For scikit-learn two times are given: to the target, as its callback sees it every
+fifth iteration, and to the end of its fit. coxlmm is timed from the call to the first iteration at the target, the
+competition of its starts included. ``--clock cpu`` counts processor time: for a busy machine, with one thread.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -23,8 +26,12 @@ from threadpoolctl import threadpool_limits
 
 from coxlmm import SemiNMF
 
-SIZES = [(300, 256, 10), (500, 1024, 20), (1000, 2048, 20)]
+SIZES = [(300, 256, 10), (500, 1024, 20), (600, 2048, 20)]
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 L1 = 1.0
+MARGIN = 1.001
+
+Trace = list[tuple[float, float]]  # (seconds since the call, objective)
 
 
 def states(n_samples: int, n_features: int, n_components: int, dtype: str, seed: int = 0) -> np.ndarray:
@@ -42,8 +49,13 @@ def objective(X: np.ndarray, codes: np.ndarray, components: np.ndarray) -> float
     return float(np.sum((X - codes @ components) ** 2) + L1 * codes.sum())
 
 
-def fit_sklearn(X: np.ndarray, n_components: int) -> tuple[float, float]:
-    """Seconds and final objective."""
+def fit_sklearn(X: np.ndarray, n_components: int, clock: Callable[[], float]) -> tuple[Trace, float, float]:
+    """Trace, seconds of the fit and final objective."""
+    trace: Trace = []
+
+    def watch(variables: dict[str, Any]) -> None:
+        trace.append((clock() - begin, 2 * float(variables["errors"][-1])))
+
     model = DictionaryLearning(
         n_components,
         alpha=L1 / 2,
@@ -54,28 +66,35 @@ def fit_sklearn(X: np.ndarray, n_components: int) -> tuple[float, float]:
         transform_max_iter=10_000,
         positive_code=True,
         random_state=0,
+        callback=watch,
     )
-    begin = time.perf_counter()
+    begin = clock()
     model.fit(X)
-    seconds = time.perf_counter() - begin
-    return seconds, objective(X, model.transform(X), model.components_)
+    seconds = clock() - begin
+    return trace, seconds, objective(X, model.transform(X), model.components_)
 
 
-def fit_coxlmm(X: np.ndarray, n_components: int, target: float, n_threads: int) -> tuple[float | None, float, float]:
-    """Seconds to the target (None if never), seconds to the end, and final objective."""
-    stamps: list[tuple[float, float]] = []
+def fit_coxlmm(
+    X: np.ndarray, n_components: int, n_threads: int, clock: Callable[[], float]
+) -> tuple[Trace, float, float]:
+    """Trace, seconds of the fit and final objective."""
+    trace: Trace = []
     model = SemiNMF(
         n_components,
         l1=L1,
         random_state=0,
         n_jobs=n_threads,
-        callback=lambda _, value: stamps.append((time.perf_counter(), value)),
+        callback=lambda _, value: trace.append((clock() - begin, value)),
     )
-    begin = time.perf_counter()
+    begin = clock()
     codes = model.fit_transform(X)
-    seconds = time.perf_counter() - begin
-    reached = next((stamp - begin for stamp, value in stamps if value <= target), None)
-    return reached, seconds, objective(X, codes, model.components_)
+    seconds = clock() - begin
+    return trace, seconds, objective(X, codes, model.components_)
+
+
+def reached(trace: Trace, seconds: float, target: float) -> float:
+    """When the objective was first at the target; the end of the fit where the trace does not show it."""
+    return next((when for when, value in trace if value <= target), seconds)
 
 
 def main() -> None:
@@ -83,35 +102,41 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     arguments = parser.parse_args()
+    clock = CLOCKS[arguments.clock]
 
     title = f"l1 = {L1:g}, {arguments.dtype}, {arguments.threads} thread(s), median of {arguments.repeats}"
-    table = Table(title=title)
+    table = Table(title=f"{title}, {arguments.clock} seconds")
     for heading in (
-        "samples x features, concepts",
-        "scikit-learn",
-        "coxlmm to that objective",
+        "M x D, K",
+        "sklearn to target",
+        "coxlmm to target",
         "ratio",
-        "coxlmm to its end",
-        "objective, coxlmm / scikit-learn",
+        "sklearn fit",
+        "coxlmm fit",
+        "objective",
     ):
         table.add_column(heading, justify="right")
     for n_samples, n_features, n_components in SIZES:
         X = states(n_samples, n_features, n_components, arguments.dtype)
         with warnings.catch_warnings(), threadpool_limits(arguments.threads):
             warnings.simplefilter("ignore")  # scikit-learn's inner solver warns where it stops early
-            theirs = [fit_sklearn(X, n_components) for _ in range(arguments.repeats)]
-            target = theirs[0][1]
-            ours = [fit_coxlmm(X, n_components, target, arguments.threads) for _ in range(arguments.repeats)]
-        their_seconds = median(seconds for seconds, _ in theirs)
-        reached = None if ours[0][0] is None else median(reached for reached, _, _ in ours)
+            theirs = [fit_sklearn(X, n_components, clock) for _ in range(arguments.repeats)]
+            ours = [fit_coxlmm(X, n_components, arguments.threads, clock) for _ in range(arguments.repeats)]
+        final = theirs[0][2]
+        target = MARGIN * final
+        their_time = median(reached(trace, seconds, target) for trace, seconds, _ in theirs)
+        never = ours[0][2] > target
+        our_time = median(reached(trace, seconds, target) for trace, seconds, _ in ours)
         table.add_row(
             f"{n_samples} x {n_features}, {n_components}",
-            f"{their_seconds:.3f} s",
-            "never" if reached is None else f"{reached:.4f} s",
-            "-" if reached is None else f"{their_seconds / reached:.0f}x",
-            f"{median(seconds for _, seconds, _ in ours):.4f} s",
-            f"{ours[0][2] / target:.5f}",
+            f"{their_time:.3f}",
+            "never" if never else f"{our_time:.4f}",
+            "-" if never else f"{their_time / our_time:.0f}x",
+            f"{median(seconds for _, seconds, _ in theirs):.3f}",
+            f"{median(seconds for _, seconds, _ in ours):.4f}",
+            f"{ours[0][2] / final:.4f} of sklearn's",
         )
     Console().print(table)
 
