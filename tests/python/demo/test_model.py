@@ -82,7 +82,7 @@ def test_batch_equals_single(demo_lmm, dogs, states):
 
 
 def test_it_is_assembled_once_and_never_over_something_else(demo_lmm, demo_model_cache, tmp_path):
-    directory = Path(demo_model_cache["XDG_CACHE_HOME"]) / "coxlmm" / "demo-model"
+    directory = Path(demo_model_cache["XDG_CACHE_HOME"]) / "coxlmm" / model.NAME
     before = {p.name: p.stat().st_mtime_ns for p in directory.iterdir()}
     load_lmm(directory)
     assert {p.name: p.stat().st_mtime_ns for p in directory.iterdir()} == before

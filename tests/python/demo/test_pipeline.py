@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from coxlmm import ConceptDictionary, States
+from coxlmm.demo import model
 
 
 @pytest.fixture(scope="module")
 def demo(demo_lmm, demo_model_cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
-    (out / "model").symlink_to(Path(demo_model_cache["XDG_CACHE_HOME"]) / "coxlmm" / "demo-model")
+    (out / model.NAME).symlink_to(Path(demo_model_cache["XDG_CACHE_HOME"]) / "coxlmm" / model.NAME)
     options = ["--word", "cat", "--n-scenes", "24", "--n-concepts", "4", "--out", str(out)]
     command = [str(Path(sys.executable).with_name("coxlmm")), "demo", *options]
     run = subprocess.run(command, capture_output=True, text=True, env=demo_model_cache | {"COLUMNS": "200"})
