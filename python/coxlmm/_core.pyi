@@ -88,13 +88,14 @@ def sparse_encode(
     *,
     l1: float,
     tol: float = 1e-6,
-    max_iter: int = 1000,
+    max_iter: int = 500,
     n_threads: int = 0,
 ) -> SparseCodes:
     """For every row of ``x`` the minimiser over v >= 0 of ``||row - v @ dictionary||^2 + l1 * sum(v)``.
 
-    ``tol`` is the ``kkt_residual`` to reach within ``max_iter`` sweeps over the atoms. No sample's codes depend on
-    which others are encoded with it. Computed in the precision of ``x``, to which ``dictionary`` is converted.
+    ``tol`` is the ``kkt_residual`` to reach within ``max_iter`` sweeps of coordinate descent and as many changes of the
+    support. No sample's codes depend on which others are encoded with it. Computed in the precision of ``x``, to which
+    ``dictionary`` is converted.
     """
 
 def ground_text(

@@ -1,0 +1,41 @@
+"""The typed stub says what the extension has: names, order and defaults of parameters, attributes of results."""
+
+import ast
+from importlib import resources
+
+import pytest
+
+from coxlmm import _core
+
+STUB = ast.parse(resources.files("coxlmm").joinpath("_core.pyi").read_text())
+FUNCTIONS = {node.name: node for node in STUB.body if isinstance(node, ast.FunctionDef)}
+CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
+
+
+def parameters(function):
+    """Positional and keyword-only parameters with their defaults."""
+    arguments = function.args
+    positional = [a.arg for a in arguments.args]
+    defaults = [ast.literal_eval(d) for d in arguments.defaults]
+    keywords = {
+        a.arg: default if default is None else ast.literal_eval(default)
+        for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    }
+    return positional, defaults, keywords
+
+
+def test_names():
+    assert {name for name in vars(_core) if not name.startswith("_")} == FUNCTIONS.keys() | CLASSES.keys()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_parameters(name):
+    signature = getattr(_core, name).__doc__.splitlines()[0]  # written by pybind11
+    compiled = ast.parse(f"def {signature}: ...").body[0]
+    assert parameters(FUNCTIONS[name]) == parameters(compiled)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_attributes(name):
+    described = {node.name for node in CLASSES[name].body if isinstance(node, ast.FunctionDef)}
+    assert described == {attribute for attribute in vars(getattr(_core, name)) if not attribute.startswith("_")}
