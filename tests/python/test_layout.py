@@ -15,7 +15,8 @@ PACKAGE = ROOT / "python" / "coxlmm"
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
     "atomic", "words", "architecture", "images", "generation", "models", "states", "verification", "extraction",
-    "estimators", "grounding", "dictionary", "serialization", "explanation", "evaluation", "report", "plots", "demo", "cli",
+    "estimators", "grounding", "dictionary", "serialization", "explanation", "evaluation", "report", "plots", "demo",
+    "cli",
 ]  # fmt: skip
 NUMERICAL = ["states", "estimators", "grounding", "dictionary"]
 

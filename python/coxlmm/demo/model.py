@@ -8,12 +8,12 @@ other model.
 
 import json
 import os
-import shutil
-import tempfile
 from importlib import metadata
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from coxlmm.atomic import replaced_directory
 
 if TYPE_CHECKING:
     import torch
@@ -59,19 +59,9 @@ def export(directory: str | os.PathLike) -> Path:
     mark = directory / _MARK
     if mark.is_file() and json.loads(mark.read_text()) == version:
         return directory
-    if directory.exists() and not mark.is_file() and any(directory.iterdir()):
-        raise FileExistsError(f"{directory} holds something else than the demo model; name an empty directory")
-    lmm = LMM(*assemble(), prompt=PROMPT)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        lmm.save_pretrained(temporary)
-        (temporary / _MARK).write_text(json.dumps(version))
-        temporary.chmod(0o755)
-        shutil.rmtree(directory, ignore_errors=True)
-        temporary.rename(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replaced_directory(directory, lambda there: (there / _MARK).is_file()) as staging:
+        LMM(*assemble(), prompt=PROMPT).save_pretrained(staging)
+        (staging / _MARK).write_text(json.dumps(version))
     return directory
 
 
