@@ -92,7 +92,8 @@ public:
     /// For long tasks: to be called between their steps. On the calling thread it may run `checkpoint`; elsewhere it
     /// leaves the task at once when another one has failed.
     void step() {
-        if (std::this_thread::get_id() == owner_) {
+        // A pool of one thread is used by one thread at a time, which may be another one in every job.
+        if (n_threads_ == 1 || std::this_thread::get_id() == owner_) {
             poll_from_caller();
         } else if (cancelled_.load(std::memory_order_relaxed)) {
             throw cancelled{};

@@ -161,14 +161,19 @@ matrix<T> atoms_of_kind(start_kind kind, const matrix_ref<const T>& x, std::int6
 template <class T>
 matrix<T> best_start(const matrix_ref<const T>& x, const semi_nmf_settings<T>& settings, random_source& random,
                      thread_pool& pool) {
-    // One thread a start: the problems are small, and starts do not wait for one another.
-    thread_pool serial(1);
-    const auto norms = linalg::checked_norms(x, "X", serial);
+    // One thread a start: the problems are small, and starts do not wait for one another. Their passes listen to the
+    // pool that they run in, so that a start can be left in the middle.
+    const auto norms = linalg::checked_norms(x, "X", pool);
+    std::vector<std::unique_ptr<thread_pool>> serials;
+    for (std::int64_t s = 0; s < settings.n_starts; ++s) {
+        serials.push_back(std::make_unique<thread_pool>(1, [&pool] { pool.step(); }));
+    }
     std::vector<std::uint64_t> seeds;
     for (std::int64_t s = 0; s < settings.n_starts; ++s) seeds.push_back(random.bits());
     std::vector<std::unique_ptr<descent<T>>> paths(seeds.size());
     pool.run(settings.n_starts, [&](std::int64_t s, int) {
         auto& path = paths[static_cast<std::size_t>(s)];
+        auto& serial = *serials[static_cast<std::size_t>(s)];
         path = std::make_unique<descent<T>>(
             x, norms, settings.l1,
             atoms_of_kind(settings.start, x, settings.n_atoms, norms, seeds[static_cast<std::size_t>(s)], serial), serial);
