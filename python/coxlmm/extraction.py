@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import chain, repeat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from coxlmm.atomic import ensure_replaceable
 from coxlmm.generation import generate
 from coxlmm.images import open_image, sample_id
 from coxlmm.models import as_images, batches
-from coxlmm.states import States, ensure_replaceable
+from coxlmm.states import States, holds_states
 from coxlmm.verification import Candidate, Reservoir, verify_states
 from coxlmm.words import WordMatcher, WordNotFoundError, words_of
 
@@ -100,7 +100,7 @@ def extract(
     matcher = WordMatcher(word, case_sensitive, plural)
     index = lmm.layer_index(layer)
     if out is not None:
-        ensure_replaceable(Path(out))
+        ensure_replaceable(out, holds_states)
     tally = _Tally()
     rows: list[np.ndarray] = []
     kept: list[_Sample] = []

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+
+from coxlmm.atomic import replaced_directory, set_aside
 
 _FORMAT = "coxlmm.states"
 _VERSION = 1
@@ -91,36 +91,17 @@ class States:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes a directory with ``states.safetensors`` and ``manifest.json``, all or nothing.
 
-        The files are written and synced in a hidden directory beside ``path``, which is then renamed: interrupted at
-        any moment, nothing half-written is ever found at ``path``. States already there are replaced; they are renamed
-        away first, so an interruption exactly between the two renames leaves them in the hidden sibling that ``load``
-        names.
+        Interrupted at any moment, nothing half-written is ever found at ``path``: see
+        :func:`coxlmm.atomic.replaced_directory`. States already there are replaced.
 
         Raises
         ------
         FileExistsError
             If ``path`` is something else than saved states.
         """
-        path = Path(os.path.abspath(path))
-        ensure_replaceable(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staging = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
-        staging.mkdir()
-        try:
+        with replaced_directory(path, holds_states) as staging:
             self._write(staging)
-            previous = _previous(path)
-            if path.exists():
-                if previous.exists():
-                    shutil.rmtree(previous)
-                os.rename(path, previous)
-            os.rename(staging, path)
-            _sync(path.parent)
-            if previous.exists():
-                shutil.rmtree(previous)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        return path
+        return Path(os.path.abspath(path))
 
     def _write(self, directory: Path) -> None:
         tensors = directory / _TENSORS
@@ -135,9 +116,6 @@ class States:
             "samples": {"ids": self.sample_ids, "captions": self.captions, "references": self.references},
         }
         (directory / _MANIFEST).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        for file in (tensors, directory / _MANIFEST):
-            _sync(file)
-        _sync(directory)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "States":
@@ -151,10 +129,10 @@ class States:
             If they are damaged, of another format version, or the two files do not belong together.
         """
         path = Path(os.path.abspath(path))
-        if not path.exists() and _previous(path).exists():
+        if not path.exists() and set_aside(path).exists():
             raise FileNotFoundError(
                 f"no states at {path}: a save was interrupted while replacing them; the previous ones are intact in "
-                f"{_previous(path)}, rename that directory back"
+                f"{set_aside(path)}, rename that directory back"
             )
         for name in (_MANIFEST, _TENSORS):
             if not (path / name).is_file():
@@ -185,13 +163,8 @@ def _as_index(indices: ArrayLike) -> np.ndarray:
     return index.astype(np.int64) if index.size == 0 else index
 
 
-def ensure_replaceable(path: Path) -> None:
-    """Raises FileExistsError if ``path`` is something else than saved states, which ``save`` refuses to replace."""
-    if path.exists() and not _holds_states(path):
-        raise FileExistsError(f"{path} exists and holds no states: refusing to replace it; choose another path")
-
-
-def _holds_states(path: Path) -> bool:
+def holds_states(path: Path) -> bool:
+    """Whether ``path`` is a directory of saved states, which :meth:`States.save` replaces."""
     try:
         _read_manifest(path / _MANIFEST)
     except (OSError, ValueError):
@@ -214,21 +187,9 @@ def _read_manifest(file: Path) -> dict[str, Any]:
     return document
 
 
-def _previous(path: Path) -> Path:
-    return path.parent / f".{path.name}.replaced"
-
-
 def _sha256(file: Path) -> str:
     digest = hashlib.sha256()
     with open(file, "rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -96,10 +96,11 @@ def extract(
     device_map: DeviceMap = None,
 ) -> None:
     """Caption images and keep the states that predict a word."""
+    from coxlmm.atomic import ensure_replaceable
     from coxlmm.cli.image_folder import find_images, read_references
-    from coxlmm.states import ensure_replaceable
+    from coxlmm.states import holds_states
 
-    ensure_replaceable(out)
+    ensure_replaceable(out, holds_states)
     files = find_images(images)
     names = [file.relative_to(images).as_posix() for file in files]
     texts = None if references is None else read_references(references, names)
