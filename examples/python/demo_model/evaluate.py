@@ -3,9 +3,12 @@
 import argparse
 import json
 import re
+from collections.abc import Iterable
 
+from coxlmm import LMM
 from coxlmm.demo import load_lmm, world
 
+SPLITS = ("test", "novel")  # drawings that were trained on, in new scenes; drawings never trained on
 PHRASE = re.compile(rf"a (?:({'|'.join(world.TINTS)}) )?({'|'.join(world.NOUNS)})\b")
 
 
@@ -31,8 +34,10 @@ def score(scenes: list[world.Scene], captions: list[str]) -> dict[str, float]:
     }
 
 
-def evaluate(n: int, splits: list[str], batch_size: int = 64) -> dict[str, dict[str, float]]:
-    lmm = load_lmm()
+def evaluate(
+    lmm: LMM, n: int = 1024, splits: Iterable[str] = SPLITS, batch_size: int = 64
+) -> dict[str, dict[str, float]]:
+    """The figures of ``n`` scenes of each split, captioned greedily."""
     figures = {}
     for split in splits:
         scenes = list(world.scenes(split, range(n)))
@@ -44,6 +49,6 @@ def evaluate(n: int, splits: list[str], batch_size: int = 64) -> dict[str, dict[
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=1024)
-    parser.add_argument("--splits", nargs="+", default=["test", "novel"], choices=list(world.SPLITS))
+    parser.add_argument("--splits", nargs="+", default=SPLITS, choices=list(world.SPLITS))
     arguments = parser.parse_args()
-    print(json.dumps(evaluate(arguments.scenes, arguments.splits), indent=2))
+    print(json.dumps(evaluate(load_lmm(), arguments.scenes, arguments.splits), indent=2))

@@ -65,14 +65,20 @@ def export(directory: str | os.PathLike) -> Path:
     return directory
 
 
-def assemble() -> tuple["torch.nn.Module", "LlavaProcessor"]:
-    """The model and its processor, the shipped tower and connector joined to the language model's weights."""
+def assemble(trained: Path | None = None) -> tuple["torch.nn.Module", "LlavaProcessor"]:
+    """The model and its processor: a tower and a connector joined to the language model's weights.
+
+    Parameters
+    ----------
+    trained : path, optional
+        Directory of ``config.json`` and ``model.safetensors``, as training writes them; default: what is shipped.
+    """
     from safetensors.torch import load_file
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
-    with as_file(_shipped()) as shipped:
-        config = LlavaConfig.from_pretrained(shipped)
-        weights = load_file(shipped / "model.safetensors")
+    with as_file(trained or _shipped()) as directory:
+        config = LlavaConfig.from_pretrained(directory)
+        weights = load_file(directory / "model.safetensors")
     language_model = load_language_model()
     weights = {name: w.float() for name, w in weights.items()}
     weights |= {
