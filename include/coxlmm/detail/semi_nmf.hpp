@@ -103,7 +103,7 @@ public:
         constexpr double tol = sizeof(T) == 4 ? 1e-7 : 1e-10;
         const auto sums = pass_.run(
             atoms_, gram_, codes_, codes_,
-            {.l1 = l1_, .tol = tol, .max_sweeps = 500, .max_changes = 3 * atoms_.rows(), .accumulate = false, .direct_error = true});
+            {.l1 = l1_, .tol = tol, .max_sweeps = 500, .max_changes = 3 * atoms_.rows(), .accumulate = false, .residual = true});
         semi_nmf_fit<T> fit;
         fit.codes = std::move(codes_);
         fit.dictionary = linalg::unpacked(atoms_, x_.cols);
@@ -114,7 +114,7 @@ public:
 
 private:
     linalg::pass_settings step() const {
-        return {.l1 = l1_, .tol = 1e-5, .max_sweeps = 30, .max_changes = 0, .accumulate = true, .direct_error = false};
+        return {.l1 = l1_, .tol = 1e-5, .max_sweeps = 30, .max_changes = 0, .accumulate = true, .residual = false};
     }
 
     /// Takes the atoms if the objective does not rise. The codes start from those before.

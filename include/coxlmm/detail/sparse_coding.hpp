@@ -34,7 +34,7 @@ encoding<T> encode(const matrix_ref<const T>& x, const matrix_ref<const T>& dict
                                          .max_sweeps = max_iter,
                                          .max_changes = max_iter,
                                          .accumulate = false,
-                                         .direct_error = true};
+                                         .residual = true};
     const auto sums = pass.run(atoms, gram, result.codes, result.codes, settings);
     result.objective = sums.objective(l1);
     result.kkt_residual = sums.kkt_residual;

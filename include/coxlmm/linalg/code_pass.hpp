@@ -13,6 +13,7 @@
 #include "coxlmm/core/parallel.hpp"
 #include "coxlmm/linalg/active_set.hpp"
 #include "coxlmm/linalg/nonnegative_cd.hpp"
+#include "coxlmm/linalg/residual.hpp"
 #include "coxlmm/linalg/tile.hpp"
 
 namespace coxlmm::linalg {
@@ -72,11 +73,11 @@ std::vector<double> checked_norms(const matrix_ref<const T>& x, const char* name
 
 struct pass_settings {
     double l1;
-    double tol;                // see nonnegative_cd and, where max_changes > 0, evaluate_codes
+    double tol;                // see nonnegative_cd and, where max_changes > 0, kkt_residuals
     std::int64_t max_sweeps;
     std::int64_t max_changes;  // of the support, by the active-set method, for samples not at `tol` after the sweeps
     bool accumulate;           // the sums that the atom update needs
-    bool direct_error;         // |x - v U|^2 from the residual itself rather than from c, G and |x|^2
+    bool residual;             // the KKT residual of the codes
 };
 
 /// What a pass leaves behind besides the codes.
@@ -86,7 +87,7 @@ struct pass_sums {
     matrix<double> code_gram;   // codes^T codes, K x K
     double squared_error = 0;
     double code_sum = 0;
-    double kkt_residual = 0;    // the largest of all samples
+    double kkt_residual = 0;    // the largest of all samples, if asked for
     double objective(double l1) const { return squared_error + l1 * code_sum; }
 };
 
@@ -151,7 +152,7 @@ private:
         matrix<double> correlations;   // K x tile
         matrix<double> codes;          // K x tile
         matrix<T> codes_by_sample;     // tile x K
-        matrix<T> negated;             // K x tile
+        residual_errors<T> residual;
         matrix<double> per_sample;     // norms, errors, KKT residuals
 
         void reserve(std::int64_t n_atoms, std::int64_t stride, std::int64_t tile) {
@@ -160,7 +161,7 @@ private:
             correlations = matrix<double>(n_atoms, tile);
             codes = matrix<double>(n_atoms, tile);
             codes_by_sample = matrix<T>(tile, n_atoms);
-            negated = matrix<T>(n_atoms, tile);
+            residual = residual_errors<T>(tile, n_atoms);
             per_sample = matrix<double>(3, tile);
         }
     };
@@ -184,7 +185,7 @@ private:
         const cd_tile tile{n, s.correlations.data(), s.codes.data(), norms};
         nonnegative_cd(gram, tile, settings.l1, settings.tol, settings.max_sweeps);
         if (settings.max_changes > 0) {
-            evaluate_codes(gram, tile, settings.l1, errors, kkt);
+            kkt_residuals(gram, tile, settings.l1, kkt);
             active_set_solver exact(gram);
             for (std::int64_t i = 0; i < count; ++i) {
                 if (kkt[i] <= settings.tol) continue;
@@ -202,13 +203,15 @@ private:
             }
         }
         for (std::int64_t i = 0; i < count; ++i) std::copy_n(s.codes_by_sample.row(i), n_atoms_, codes.row(first + i));
-        evaluate_codes(gram, tile, settings.l1, errors, kkt);
+        if (settings.residual) {
+            kkt_residuals(gram, tile, settings.l1, kkt);
+            for (std::int64_t i = 0; i < count; ++i) group.kkt_residual = std::max(group.kkt_residual, kkt[i]);
+        }
         if (settings.accumulate) add_sums(s, n, count, group);
-        if (settings.direct_error) residual_errors(atoms, s, n, count, errors);
+        s.residual.compute(s.rows.data(), count, s.codes_by_sample.data(), atoms, errors);
         for (std::int64_t i = 0; i < count; ++i) {
             group.squared_error += errors[i];
             for (std::int64_t k = 0; k < n_atoms_; ++k) group.code_sum += s.codes(k, i);
-            group.kkt_residual = std::max(group.kkt_residual, kkt[i]);
             errors_[static_cast<std::size_t>(first + i)] = errors[i];
         }
     }
@@ -224,14 +227,6 @@ private:
                 for (std::int64_t j = 0; j < n_atoms_; ++j) out[j] += c * static_cast<double>(code[j]);
             }
         }
-    }
-
-    void residual_errors(const matrix<T>& atoms, tile_scratch& s, std::int64_t n, std::int64_t count, double* errors) const {
-        for (std::int64_t k = 0; k < n_atoms_; ++k) {
-            for (std::int64_t i = 0; i < n; ++i) s.negated(k, i) = -static_cast<T>(s.codes(k, i));
-        }
-        accumulate_outer(s.negated.data(), n, atoms.data(), n_atoms_, n, stride_, s.rows.data());
-        for (std::int64_t i = 0; i < count; ++i) errors[i] = dot(s.rows.row(i), s.rows.row(i), stride_);
     }
 
     pass_sums<T> reduce(bool with_sums) {

@@ -149,27 +149,20 @@ inline void nonnegative_cd(const gram_matrix& gram, const cd_tile& tile, double 
     }
 }
 
-/// What the codes of a tile are worth, sample by sample:
+/// How far the codes of a tile are from optimal, sample by sample:
 ///
-///     squared_error = |x - v U|^2, from c, G and |x|^2
-///     kkt_residual  = max over k of |projected gradient_k| / (2 |x| |u_k|): 0 at the optimum, 1 at worst near v = 0
+///     kkt_residual = max over k of |projected gradient_k| / (2 |x| |u_k|): 0 at the optimum, 1 at worst near v = 0
 ///
 /// The gradient is projected: at v_k = 0 only a descent direction counts.
-inline void evaluate_codes(const gram_matrix& gram, const cd_tile& tile, double l1, double* squared_error,
-                           double* kkt_residual) {
+inline void kkt_residuals(const gram_matrix& gram, const cd_tile& tile, double l1, double* kkt_residual) {
     using v = simd<double>;
     constexpr int packets = kernels::code_packets;
     constexpr std::int64_t block = packets * v::width;
     const std::int64_t n = tile.n_samples;
     alignas(64) double slope_of[block];
     for (std::int64_t first = 0; first < n; first += block) {
-        double* error = squared_error + first;
         double* kkt = kkt_residual + first;
-        for (std::int64_t i = 0; i < block; ++i) {
-            const double norm = tile.sample_norms[first + i];
-            error[i] = norm * norm;
-            kkt[i] = 0.0;
-        }
+        std::fill_n(kkt, block, 0.0);
         for (std::int64_t k = 0; k < gram.n_atoms; ++k) {
             if (!(gram.norm(k) > 0)) continue;
             typename v::packet slope[packets];
@@ -178,7 +171,6 @@ inline void evaluate_codes(const gram_matrix& gram, const cd_tile& tile, double 
             const double* codes = tile.codes + k * n + first;
             const double* c = tile.correlations + k * n + first;
             for (std::int64_t i = 0; i < block; ++i) {
-                error[i] -= codes[i] * (2 * c[i] - slope_of[i]);
                 const double descent = c[i] - slope_of[i] - 0.5 * l1;
                 const double violation = codes[i] > 0 ? std::abs(descent) : std::max(descent, 0.0);
                 kkt[i] = std::max(kkt[i], violation / gram.norm(k));
@@ -187,7 +179,6 @@ inline void evaluate_codes(const gram_matrix& gram, const cd_tile& tile, double 
         for (std::int64_t i = 0; i < block; ++i) {
             const double norm = tile.sample_norms[first + i];
             kkt[i] = norm > 0 ? kkt[i] / norm : 0.0;
-            error[i] = std::max(error[i], 0.0);
         }
     }
 }
