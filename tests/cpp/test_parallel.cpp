@@ -98,3 +98,35 @@ TEST_CASE("the checkpoint runs while the caller only waits", "[parallel]") {
                              }),
                     enough);
 }
+
+TEST_CASE("a checkpoint that has thrown is not called again while the other threads finish", "[parallel]") {
+    int calls = 0;
+    struct enough {};
+    thread_pool pool(2, [&] {
+        ++calls;
+        throw enough{};
+    });
+    const auto caller = std::this_thread::get_id();
+    std::atomic<bool> begun{false};
+    CHECK_THROWS_AS(pool.run(2,
+                             [&](std::int64_t, int) {
+                                 if (std::this_thread::get_id() == caller) {
+                                     while (!begun) std::this_thread::yield();
+                                     return;
+                                 }
+                                 begun = true;
+                                 // Longer than a few polls, and deaf: no step().
+                                 std::this_thread::sleep_for(std::chrono::milliseconds(600));
+                             }),
+                    enough);
+    CHECK(calls == 1);
+}
+
+TEST_CASE("run inside run on one pool is refused instead of waiting for itself", "[parallel]") {
+    const int threads = GENERATE(1, 3);
+    thread_pool pool(threads);
+    CHECK_THROWS_AS(pool.run(4, [&](std::int64_t, int) { pool.run(2, [](std::int64_t, int) {}); }), std::logic_error);
+    std::atomic<int> count{0};
+    pool.run(10, [&](std::int64_t, int) { ++count; });
+    CHECK(count == 10);
+}

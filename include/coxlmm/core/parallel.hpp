@@ -10,6 +10,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -52,9 +53,17 @@ public:
     /// Runs `task(i, worker)` for i = 0, ..., n_tasks - 1 in any order on any thread; `worker` in {0, ..., size() - 1}
     /// says whose scratch memory the task may use. For the same bits on any number of threads, let results depend on
     /// i alone.
+    ///
+    /// Throws std::logic_error when called from a task of the same pool: its threads are taken. Give the task a pool of
+    /// one thread.
     template <class Task>
     void run(std::int64_t n_tasks, const Task& task) {
         if (n_tasks < 1) return;
+        if (running_.exchange(true)) throw std::logic_error("thread_pool::run was called while it runs: give the task a pool of its own");
+        const struct release {
+            std::atomic<bool>& running;
+            ~release() { running.store(false); }
+        } at_exit{running_};
         if (n_threads_ == 1 || n_tasks == 1) {
             for (std::int64_t i = 0; i < n_tasks; ++i) {
                 task(i, 0);
@@ -77,6 +86,8 @@ public:
         work(0);
         std::unique_lock lock(mutex_);
         while (!done_.wait_for(lock, std::chrono::milliseconds(50), [this] { return active_ == 0; })) {
+            // After a failure only the threads are waited for: a checkpoint that has thrown is not asked again.
+            if (cancelled_.load()) continue;
             lock.unlock();
             try {
                 poll_from_caller();
@@ -167,6 +178,7 @@ private:
     std::exception_ptr failure_;
     std::uint64_t generation_ = 0;
     int active_ = 0;
+    std::atomic<bool> running_{false};
     bool quit_ = false;
 };
 
