@@ -51,9 +51,12 @@ def run(
     console : rich.console.Console, optional
         Where to print; by default the terminal.
     """
+    from transformers.utils import logging
+
     from coxlmm import ConceptDictionary, SemiNMF
     from coxlmm.words import WordMatcher
 
+    logging.disable_progress_bar()  # transformers' bars for each file it reads would drown this function's own
     out, console = Path(out), console or Console()
     shows_word = world.scenes(SPLIT, count(), word)
     scenes = list(islice(shows_word, n_scenes))
