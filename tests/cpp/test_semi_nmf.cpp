@@ -224,6 +224,31 @@ TEMPLATE_TEST_CASE("atoms that no sample uses come back to life", "[semi_nmf]", 
     }
 }
 
+TEMPLATE_TEST_CASE("an atom that can never be used is replaced by one that is needed", "[semi_nmf]", float, double) {
+    // Samples a e0 + b e1 and b e0 + a e1 with a, b > 0. By symmetry one atom stays (e0 + e1) / sqrt(2), and what it
+    // leaves is orthogonal to the second one, -(e0 + e1) / sqrt(2): left alone that one stays dead.
+    matrix<TestType> x(60, 6);
+    coxlmm::random_source random(20);
+    double squared = 0;
+    for (std::int64_t i = 0; i < 60; i += 2) {
+        for (std::int64_t d = 0; d < 2; ++d) {
+            x(i, d) = x(i + 1, 1 - d) = static_cast<TestType>(1 + 4 * random.uniform());
+            squared += 2 * static_cast<double>(x(i, d)) * static_cast<double>(x(i, d));
+        }
+    }
+    matrix<TestType> start(2, 6);
+    start(0, 0) = start(0, 1) = 1;
+    start(1, 0) = start(1, 1) = -1;
+    const auto fit = semi_nmf(x, {.n_components = 2, .l1 = 0.1, .initial = coxlmm::view(start), .max_iter = 1000, .tol = 1e-7});
+    CHECK(fit.objective < 0.05 * squared);
+    for (std::int64_t k = 0; k < 2; ++k) {
+        double used = 0;
+        for (std::int64_t i = 0; i < 60; ++i) used += static_cast<double>(fit.codes(i, k));
+        CHECK(used > 0);
+    }
+    for (std::size_t i = 1; i < fit.history.size(); ++i) CHECK(fit.history[i] <= fit.history[i - 1]);
+}
+
 TEMPLATE_TEST_CASE("several starts are no worse than the worst one", "[semi_nmf]", float, double) {
     const auto x = gaussian<TestType>(200, 30, 16);
     double worst = 0;
