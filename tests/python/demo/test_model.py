@@ -48,6 +48,8 @@ def test_a_state_is_the_plain_forward_pass_just_before_the_word(demo_lmm, dogs, 
     """No hook, no cache, no batch: the sequence up to the word, once through the model."""
     by_id = {d.id: d for d in dogs}
     norm, tokenizer = demo_lmm.final_norm, demo_lmm.tokenizer
+    below = demo_lmm.extract([d.image for d in dogs], word="dog", layer=-2, batch_size=8)
+    assert states.positions.min() < states.positions.max()  # in later steps the cache holds what was said before
     for i in range(0, len(states), 4):
         prompt = demo_lmm.processor(images=by_id[states.sample_ids[i]].image, text=demo_lmm.prompt, return_tensors="pt")
         said = tokenizer(" " + states.captions[i], return_tensors="pt").input_ids[:, : states.positions[i]]
@@ -58,6 +60,8 @@ def test_a_state_is_the_plain_forward_pass_just_before_the_word(demo_lmm, dogs, 
             )
             # transformers' last hidden state is already normalised: the stored one is its last decoder layer's output.
             expected, stored = out.hidden_states[-1][0, -1], norm(torch.from_numpy(states.X[i]))
+        assert torch.linalg.norm(stored - expected) <= 1e-4 * torch.linalg.norm(expected)
+        expected, stored = out.hidden_states[-2][0, -1], torch.from_numpy(below.X[i])
         assert torch.linalg.norm(stored - expected) <= 1e-4 * torch.linalg.norm(expected)
         assert tokenizer.decode(out.logits[0, -1].argmax()) == " dog"
         assert (
