@@ -65,7 +65,7 @@ def demo(
     word: Word = "dog",
     n_scenes: Annotated[int, typer.Option(help="Scenes that show the word.", min=1)] = 640,
     n_concepts: NConcepts = 20,
-    l1: L1 = 1.0,
+    l1: L1 = 20.0,
     batch_size: BatchSize = 64,
     seed: Seed = 0,
 ) -> None:
