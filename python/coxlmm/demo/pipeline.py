@@ -41,7 +41,7 @@ def run(
     n_concepts : int
         K.
     l1 : float
-        Sparsity of the activations, the paper's lambda, in the units of the states: theirs have a norm of about 600, and
+        Sparsity of the activations, the paper's lambda, in the units of the states. The norm of these is about 600:
         20 leaves about half of the concepts active in a scene, where 1 leaves nearly all.
     n_explained : int
         Further scenes, not used in the fit, that the report explains one by one.
