@@ -76,7 +76,7 @@ public:
     bool advance() {
         matrix<T> next = atoms_;
         const bool revived = linalg::revive_dead_atoms(x_, codes_, sums_.code_gram, pass_.errors(), l1_, next);
-        linalg::update_atoms(sums_.cross, sums_.code_gram, next, 5, 1e-4);
+        linalg::update_atoms(sums_.cross, sums_.code_gram, next, 5, 1e-4, pool_);
         const bool extrapolate = !revived && updated_.size() > 0;
         std::swap(codes_, codes_before_);
         if (extrapolate) {

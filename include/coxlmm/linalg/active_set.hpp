@@ -18,34 +18,35 @@ namespace coxlmm::linalg {
 ///     minimise over v >= 0   v^T G v - 2 v^T (c - l1 / 2).
 class active_set_solver {
 public:
-    explicit active_set_solver(const gram_matrix& gram) : gram_(gram) {
-        const auto n = static_cast<std::size_t>(gram.n_atoms);
+    explicit active_set_solver(std::int64_t n_atoms) {
+        const auto n = static_cast<std::size_t>(n_atoms);
         target_.resize(n);
         trial_.resize(n);
         in_support_.resize(n);
         factor_.resize(n * n);
     }
 
-    /// `c` and `v` with stride `stride`. Stops when no atom outside the support would lower the objective at a rate
+    /// `c` and `v` with stride `stride`; `gram` of as many atoms as the solver was made for. Stops when no atom outside the support would lower the objective at a rate
     /// above tol * sample_norm * |u_k|, or after `max_changes` additions to the support.
-    void solve(const double* c, double* v, std::int64_t stride, double l1, double tol, double sample_norm,
+    void solve(const gram_matrix& gram, const double* c, double* v, std::int64_t stride, double l1, double tol, double sample_norm,
                std::int64_t max_changes) {
-        const std::int64_t n = gram_.n_atoms;
+        const std::int64_t n = gram.n_atoms;
         support_.clear();
+        factored_ = 0;
         for (std::int64_t k = 0; k < n; ++k) {
             target_[index(k)] = c[k * stride] - 0.5 * l1;
             in_support_[index(k)] = v[k * stride] > 0;
             if (in_support_[index(k)]) support_.push_back(k);
         }
-        settle(v, stride);
+        settle(gram, v, stride);
         for (std::int64_t change = 0; change < max_changes; ++change) {
             std::int64_t best = -1;
             double steepest = tol * sample_norm;
             for (std::int64_t k = 0; k < n; ++k) {
-                if (in_support_[index(k)] || !(gram_.norm(k) > 0)) continue;
+                if (in_support_[index(k)] || !(gram.norm(k) > 0)) continue;
                 double slope = target_[index(k)];
-                for (const std::int64_t j : support_) slope -= gram_.row(k)[j] * v[j * stride];
-                slope /= gram_.norm(k);
+                for (const std::int64_t j : support_) slope -= gram.row(k)[j] * v[j * stride];
+                slope /= gram.norm(k);
                 if (slope > steepest) {
                     steepest = slope;
                     best = k;
@@ -54,12 +55,12 @@ public:
             if (best < 0) return;
             support_.push_back(best);
             in_support_[index(best)] = true;
-            if (!factorize()) {
+            if (!factorize(gram)) {
                 // Its direction is already in the span of the support: nothing to gain that the numbers can show.
                 remove(support_.size() - 1);
                 return;
             }
-            settle(v, stride);
+            settle(gram, v, stride);
         }
     }
 
@@ -67,9 +68,9 @@ private:
     static std::size_t index(std::int64_t k) { return static_cast<std::size_t>(k); }
 
     /// Moves to the optimum on the support, leaving atoms behind whose codes would turn negative on the way.
-    void settle(double* v, std::int64_t stride) {
+    void settle(const gram_matrix& gram, double* v, std::int64_t stride) {
         while (!support_.empty()) {
-            while (!factorize()) {
+            while (!factorize(gram)) {
                 v[support_[dependent_] * stride] = 0;
                 remove(dependent_);
             }
@@ -98,50 +99,56 @@ private:
     void remove(std::size_t s) {
         in_support_[index(support_[s])] = false;
         support_.erase(support_.begin() + static_cast<std::ptrdiff_t>(s));
+        factored_ = std::min(factored_, s);
     }
 
-    /// Cholesky factor of G on the support; false, with `dependent_`, at an atom that depends on those before it.
-    bool factorize() {
-        const std::size_t n = support_.size();
-        for (std::size_t i = 0; i < n; ++i) {
-            const double* g = gram_.row(support_[i]);
+    /// Cholesky factor of G on the support; false, with `dependent_`, at an atom that depends on those before it. Only
+    /// rows from the first change of the support on are computed: an added atom costs one row.
+    bool factorize(const gram_matrix& gram) {
+        const std::size_t n = capacity();
+        for (std::size_t i = factored_; i < support_.size(); ++i) {
+            const double* g = gram.row(support_[i]);
             for (std::size_t j = 0; j <= i; ++j) {
                 double sum = g[support_[j]];
                 for (std::size_t q = 0; q < j; ++q) sum -= factor_[i * n + q] * factor_[j * n + q];
                 if (j < i) {
                     factor_[i * n + j] = sum / factor_[j * n + j];
                 } else {
-                    if (!(sum > gram_.rounding * g[support_[i]])) {
+                    if (!(sum > gram.rounding * g[support_[i]])) {
                         dependent_ = i;
                         return false;
                     }
                     factor_[i * n + i] = std::sqrt(sum);
                 }
             }
+            factored_ = i + 1;
         }
         return true;
     }
 
     void back_substitute() {
-        const std::size_t n = support_.size();
-        for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t n = capacity();
+        for (std::size_t i = 0; i < support_.size(); ++i) {
             double sum = target_[index(support_[i])];
             for (std::size_t q = 0; q < i; ++q) sum -= factor_[i * n + q] * trial_[q];
             trial_[i] = sum / factor_[i * n + i];
         }
-        for (std::size_t i = n; i-- > 0;) {
+        for (std::size_t i = support_.size(); i-- > 0;) {
             double sum = trial_[i];
-            for (std::size_t q = i + 1; q < n; ++q) sum -= factor_[q * n + i] * trial_[q];
+            for (std::size_t q = i + 1; q < support_.size(); ++q) sum -= factor_[q * n + i] * trial_[q];
             trial_[i] = sum / factor_[i * n + i];
         }
     }
 
-    const gram_matrix& gram_;
+    /// Elements from one row of `factor_` to the next: rows stay where they are when the support grows.
+    std::size_t capacity() const { return target_.size(); }
+
     std::vector<std::int64_t> support_;
     std::vector<double> target_;
     std::vector<double> trial_;
     std::vector<char> in_support_;
     std::vector<double> factor_;
+    std::size_t factored_ = 0;  // rows of it that fit the support
     std::size_t dependent_ = 0;
 };
 

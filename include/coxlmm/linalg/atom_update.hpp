@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "coxlmm/core/matrix.hpp"
+#include "coxlmm/core/parallel.hpp"
 #include "coxlmm/linalg/tile.hpp"
 
 namespace coxlmm::linalg {
@@ -17,10 +18,10 @@ namespace coxlmm::linalg {
 ///
 /// One atom at a time is solved exactly: the unconstrained optimum scaled back onto the ball. (The level sets in one
 /// atom are spheres, so the projection is the constrained optimum.) Stops after `max_sweeps` sweeps or when no atom
-/// moved by more than `tol`. Atoms that no sample uses (S_kk = 0) stay.
+/// moved by more than `tol`. Atoms that no sample uses (S_kk = 0) stay. `pool` is only asked whether to go on.
 template <class T>
 void update_atoms(const matrix<T>& cross, const matrix<double>& code_gram, matrix<T>& atoms, std::int64_t max_sweeps,
-                  double tol) {
+                  double tol, thread_pool& pool) {
     const std::int64_t n = atoms.rows();
     const std::int64_t stride = atoms.cols();
     matrix<T> candidate(1, stride);
@@ -30,6 +31,7 @@ void update_atoms(const matrix<T>& cross, const matrix<double>& code_gram, matri
         for (std::int64_t k = 0; k < n; ++k) {
             const double own = code_gram(k, k);
             if (!(own > 0)) continue;
+            pool.step();
             T* next = candidate.data();
             const T* target = cross.row(k);
             const T scale = static_cast<T>(1 / own);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "coxlmm/core/error.hpp"
@@ -32,7 +33,8 @@ struct partition {
         p.n_samples = n_samples;
         p.tile = tile_samples<T>(n_features);
         p.n_tiles = (n_samples + p.tile - 1) / p.tile;
-        // Each group owns a K x D sum: 64 are enough for any machine, and together they stay below half of X.
+        // Each group owns a K x D sum: 64 are enough for any machine, and together they stay below half of X where X has
+        // at least 16 samples an atom; with fewer, eight groups still keep the threads busy.
         const std::int64_t most = std::clamp<std::int64_t>(n_samples / (2 * n_atoms), 8, 64);
         p.n_groups = std::min(p.n_tiles, most);
         return p;
@@ -153,6 +155,7 @@ private:
         matrix<double> codes;          // K x tile
         matrix<T> codes_by_sample;     // tile x K
         residual_errors<T> residual;
+        std::optional<active_set_solver> exact;
         matrix<double> per_sample;     // norms, errors, KKT residuals
 
         void reserve(std::int64_t n_atoms, std::int64_t stride, std::int64_t tile) {
@@ -186,10 +189,11 @@ private:
         nonnegative_cd(gram, tile, settings.l1, settings.tol, settings.max_sweeps);
         if (settings.max_changes > 0) {
             kkt_residuals(gram, tile, settings.l1, kkt);
-            active_set_solver exact(gram);
             for (std::int64_t i = 0; i < count; ++i) {
                 if (kkt[i] <= settings.tol) continue;
-                exact.solve(s.correlations.data() + i, s.codes.data() + i, n, settings.l1, settings.tol, norms[i],
+                if (!s.exact) s.exact.emplace(n_atoms_);
+                pool_.step();
+                s.exact->solve(gram, s.correlations.data() + i, s.codes.data() + i, n, settings.l1, settings.tol, norms[i],
                             settings.max_changes);
             }
         }

@@ -19,12 +19,14 @@
 namespace coxlmm::linalg {
 
 /// Rows that are orthonormal and span the same space, by Gram-Schmidt done twice; rows that add nothing are dropped.
+/// `pool` is only asked whether to go on.
 template <class T>
-matrix<T> orthonormal_rows(matrix<T> rows) {
+matrix<T> orthonormal_rows(matrix<T> rows, thread_pool& pool) {
     constexpr double negligible = sizeof(T) == 4 ? 1e-5 : 1e-11;
     const std::int64_t stride = rows.cols();
     std::int64_t kept = 0;
     for (std::int64_t r = 0; r < rows.rows(); ++r) {
+        pool.step();
         if (kept != r) std::copy_n(rows.row(r), stride, rows.row(kept));
         T* row = rows.row(kept);
         const double before = std::sqrt(dot(row, row, stride));
@@ -114,7 +116,7 @@ sketch<T> sketch_of(const matrix_ref<const T>& x, std::int64_t rank, random_sour
         normalize(basis.row(r), basis.cols());
     }
     for (int iteration = 0; iteration < 2; ++iteration) {
-        basis = orthonormal_rows(project(x, basis, true, pool).image);
+        basis = orthonormal_rows(project(x, basis, true, pool).image, pool);
         if (basis.rows() == 0) return {};
     }
     auto coordinates = project(x, basis, false, pool).coordinates;

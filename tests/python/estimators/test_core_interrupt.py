@@ -53,6 +53,27 @@ except KeyboardInterrupt:
     assert process.returncode == 0
 
 
+# About when the range of the sketch is found, and when the starts are drawn and compete: the parts that run in one thread.
+@pytest.mark.parametrize("seconds", [1.0, 2.6, 4.0])
+@pytest.mark.skipif(not hasattr(signal, "SIGPROF"), reason="needs a timer that counts processor time")
+def test_a_signal_is_heard_within_half_a_second_of_processor_time(seconds):
+    # Processor time, sent by the system's own timer: a busy machine makes neither of them longer.
+    program = f"""
+import signal, time, numpy as np
+from coxlmm import _core
+X = np.random.default_rng(0).standard_normal((3200, 1800)).astype(np.float32)
+signal.signal(signal.SIGPROF, signal.default_int_handler)
+start = time.process_time()
+signal.setitimer(signal.ITIMER_PROF, {seconds})
+try:
+    _core.semi_nmf(X, 400, l1=0.001, tol=0, max_iter=10**6, n_threads=1)
+except KeyboardInterrupt:
+    print(time.process_time() - start - {seconds})
+"""
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert float(out) < 0.5
+
+
 def test_what_the_callback_raises_is_raised():
     class Stopped(Exception):
         pass
