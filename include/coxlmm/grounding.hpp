@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <utility>
@@ -38,7 +37,7 @@ struct text_grounding {
 /// Throws std::invalid_argument for empty matrices, different numbers of features, top outside [1, V], or NaN or
 /// infinity (with row and column).
 template <MatrixView U, MatrixView W>
-    requires std::same_as<element_t<U>, element_t<W>>
+    requires HaveSamePrecision<U, W>
 text_grounding<element_t<U>> ground_text(const U& dictionary, const W& unembedding, std::int64_t top,
                                          const ground_text_options& options = {}) {
     using T = element_t<U>;

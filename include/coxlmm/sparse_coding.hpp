@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <utility>
@@ -50,7 +49,7 @@ struct sparse_encode_result {
 /// Throws std::invalid_argument for empty matrices, different numbers of features, NaN or infinity (with row and
 /// column), a negative or non-finite l1, tol <= 0 or max_iter < 1. Not reaching `tol` is reported in `stop`.
 template <MatrixView M, MatrixView U>
-    requires std::same_as<element_t<M>, element_t<U>>
+    requires HaveSamePrecision<M, U>
 sparse_encode_result<element_t<M>> sparse_encode(const M& x, const U& dictionary, const sparse_encode_options& options = {}) {
     using T = element_t<M>;
     const matrix_ref<const T> view_of_x = view(x);

@@ -48,4 +48,8 @@ constexpr auto view(const M& m) {
 template <MatrixView M>
 using element_t = typename decltype(view(std::declval<const M&>()))::value_type;
 
+/// Both matrices are `float`, or both are `double`: which one to convert is the caller's decision.
+template <class M, class U>
+concept HaveSamePrecision = std::same_as<element_t<M>, element_t<U>>;
+
 }  // namespace coxlmm
