@@ -102,6 +102,22 @@ TEMPLATE_TEST_CASE("a sketch of low-rank data keeps all of it", "[linalg]", floa
     CHECK(lost < 1e4 * tolerance<TestType>);
 }
 
+TEMPLATE_TEST_CASE("nearly parallel rows become orthonormal, and copies are dropped", "[linalg]", float, double) {
+    // A common offset a thousand times the differences: one Gram-Schmidt pass alone leaves its rounding behind.
+    auto rows = gaussian<TestType>(7, 60, 75);
+    for (std::int64_t i = 0; i < rows.size(); ++i) rows.data()[i] += 1000;
+    std::copy_n(rows.row(2), 60, rows.row(5));
+    const auto basis = linalg::orthonormal_rows(linalg::pack_matrix(coxlmm::view(rows)));
+    REQUIRE(basis.rows() == 6);
+    for (std::int64_t a = 0; a < 6; ++a) {
+        for (std::int64_t b = 0; b <= a; ++b) {
+            double dot = 0;
+            for (std::int64_t d = 0; d < 60; ++d) dot += static_cast<double>(basis(a, d)) * static_cast<double>(basis(b, d));
+            CHECK(dot == Approx(a == b ? 1.0 : 0.0).margin(sizeof(TestType) == 4 ? 1e-6 : 1e-14));
+        }
+    }
+}
+
 TEST_CASE("random numbers are the published ones and fill their range", "[linalg]") {
     random_source splitmix(1234567);
     // First outputs of the reference implementation for this seed.
