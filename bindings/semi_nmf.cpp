@@ -16,6 +16,7 @@ struct result {
     py::array codes;
     py::array dictionary;
     double objective;
+    double squared_error;
     py::array history;
     std::int64_t n_iter;
     std::string stop;
@@ -39,6 +40,7 @@ result fit(const py::array& x, const semi_nmf_options& options) {
     return {release(std::move(found.codes)),
             release(std::move(found.dictionary)),
             found.objective,
+            found.squared_error,
             release(std::move(found.history)),
             found.n_iter,
             std::string(to_string(found.stop)),
@@ -85,6 +87,7 @@ void bind_semi_nmf(py::module_& module) {
         .def_readonly("codes", &result::codes)
         .def_readonly("dictionary", &result::dictionary)
         .def_readonly("objective", &result::objective)
+        .def_readonly("squared_error", &result::squared_error)
         .def_readonly("history", &result::history)
         .def_readonly("n_iter", &result::n_iter)
         .def_readonly("stop", &result::stop)

@@ -47,7 +47,8 @@ struct semi_nmf_options {
     /// Overrides `init` and `n_init`. Rows longer than 1 are scaled back to unit length.
     initial_atoms initial = {};
     std::int64_t max_iter = 200;
-    /// Converged when an iteration lowers the objective by no more than this fraction of it.
+    /// Converged when the last five iterations lowered the objective by no more than this fraction of it each, on
+    /// average; with 0, when no step lowers it any more.
     double tol = 1e-5;
     /// Same seed, same shape: same bits, on any number of threads.
     std::uint64_t seed = 0;
@@ -65,8 +66,10 @@ struct semi_nmf_result {
     matrix<T> codes;                            ///< M x K, >= 0: the optimum for `dictionary`
     matrix<T> dictionary;                       ///< K x D, rows of length at most 1
     double objective = 0;                       ///< ||X - codes dictionary||_F^2 + l1 * sum(codes) of the two above
+    double squared_error = 0;                   ///< ||X - codes dictionary||_F^2, its first part
     std::vector<double> history;                ///< the objective at the start and after every iteration
-    std::int64_t n_iter = 0;                    ///< iterations done; history has one entry more
+    /// Iterations that lowered the objective; history has one entry more. A last step that is refused is none.
+    std::int64_t n_iter = 0;
     stop_reason stop = stop_reason::max_iter;
     double kkt_residual = 0;                    ///< of `codes`, as in sparse_encode_result
 };
@@ -75,12 +78,14 @@ struct semi_nmf_result {
 /// dictionary rows in the unit ball.
 ///
 /// X is M x D, one sample a row, float or double, of any strides; it is not copied. An iteration is one read of X and
-/// about 4 M K D floating-point operations. The objective never rises. The result is a stationary point, not
+/// 4 M K D floating-point operations, and 2 M K D times the share of codes that are not zero; it is a second read where an
+/// extrapolation is refused. The objective never rises. The result is a stationary point, not
 /// necessarily the global optimum: the problem is not convex.
 ///
-/// Throws std::invalid_argument for an empty X, NaN or infinity in X (with its row and column), n_components outside
-/// [1, M], a negative or non-finite l1 or tol, n_init or max_iter < 1, or initial atoms of another shape than K x D. Running out
-/// of iterations is reported in `stop`.
+/// Throws std::invalid_argument for an empty X, NaN or infinity in X (with its row and column), an X whose squares do not
+/// fit its precision (above 2e37 or below 8e-25 in float), n_components outside
+/// [1, M], a negative or non-finite l1 or tol, n_init or max_iter < 1, or initial atoms of another shape than K x D.
+/// Running out of iterations is reported in `stop`.
 ///
 /// Source: Parekh, Khayatan, Shukor, Newson, Cord, "A Concept-Based Explainability Framework for Large Multimodal
 /// Models", NeurIPS 2024, arXiv 2406.08074. Semi-NMF: Ding, Li, Jordan, IEEE TPAMI 32 (2010).
@@ -137,6 +142,7 @@ semi_nmf_result<element_t<M>> semi_nmf(const M& x, const semi_nmf_options& optio
     return {.codes = std::move(fit.codes),
             .dictionary = std::move(fit.dictionary),
             .objective = fit.objective,
+            .squared_error = fit.squared_error,
             .history = std::move(fit.history),
             .n_iter = fit.n_iter,
             .stop = fit.stop,

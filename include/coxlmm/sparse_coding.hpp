@@ -47,7 +47,7 @@ struct sparse_encode_result {
 /// K x K Gram matrix (Friedman, Hastie, Tibshirani, J. Stat. Softw. 33, 2010; Lawson and Hanson 1974).
 ///
 /// Throws std::invalid_argument for empty matrices, different numbers of features, NaN or infinity (with row and
-/// column), a negative or non-finite l1, tol <= 0 or max_iter < 1. Not reaching `tol` is reported in `stop`.
+/// column) or squares that do not fit their precision, a negative or non-finite l1, tol <= 0 or max_iter < 1. Not reaching `tol` is reported in `stop`.
 template <MatrixView M, MatrixView U>
     requires HaveSamePrecision<M, U>
 sparse_encode_result<element_t<M>> sparse_encode(const M& x, const U& dictionary, const sparse_encode_options& options = {}) {

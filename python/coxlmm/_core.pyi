@@ -32,11 +32,17 @@ class SemiNMFResult:
         """``||x - codes @ dictionary||_F^2 + l1 * sum(codes)`` of the returned pair."""
 
     @property
+    def squared_error(self) -> float:
+        """``||x - codes @ dictionary||_F^2`` of the returned pair."""
+
+    @property
     def history(self) -> NDArray[np.float64]:
         """The objective at the start and after every iteration: n_iter + 1 values."""
 
     @property
-    def n_iter(self) -> int: ...
+    def n_iter(self) -> int:
+        """Iterations that lowered the objective."""
+
     @property
     def stop(self) -> Literal["converged", "max_iter", "callback"]: ...
     @property
@@ -78,8 +84,9 @@ def semi_nmf(
     """Minimise ``||x - codes @ dictionary||_F^2 + l1 * sum(codes)`` over nonnegative codes and atoms of norm at most 1.
 
     ``l1`` is the paper's lambda, twice the ``alpha`` of scikit-learn. ``n_init`` starts compete on a sketch of ``x``
-    and the winner is fitted; an array as ``init`` is the only start. ``callback(iteration, objective)`` runs in the
-    calling thread after every iteration (1, 2, ...); ``False`` stops the fit, and what it raises is raised here.
+    and the winner is fitted; an array as ``init`` is the only start. The fit has converged when the last five
+    iterations lowered the objective by at most ``tol`` of it each, on average. ``callback(iteration, objective)`` runs
+    in the calling thread after every iteration (1, 2, ...); ``False`` stops the fit, and what it raises is raised here.
     """
 
 def sparse_encode(

@@ -107,7 +107,8 @@ TEMPLATE_TEST_CASE("nearly parallel rows become orthonormal, and copies are drop
     auto rows = gaussian<TestType>(7, 60, 75);
     for (std::int64_t i = 0; i < rows.size(); ++i) rows.data()[i] += 1000;
     std::copy_n(rows.row(2), 60, rows.row(5));
-    const auto basis = linalg::orthonormal_rows(linalg::pack_matrix(coxlmm::view(rows)));
+    coxlmm::thread_pool pool(1);
+    const auto basis = linalg::orthonormal_rows(linalg::pack_matrix(coxlmm::view(rows)), pool);
     REQUIRE(basis.rows() == 6);
     for (std::int64_t a = 0; a < 6; ++a) {
         for (std::int64_t b = 0; b <= a; ++b) {

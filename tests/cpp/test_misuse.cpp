@@ -2,6 +2,7 @@
 #include <coxlmm/coxlmm.hpp>
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
@@ -56,6 +57,33 @@ TEMPLATE_TEST_CASE("values that are not finite are named by row and column", "[m
     const auto good = gaussian<TestType>(20, 70, 54);
     CHECK_THAT(complaint([&] { coxlmm::semi_nmf(good, {.n_components = 3, .initial = coxlmm::view(atoms)}); }),
                Contains("row 1, column 4"));
+}
+
+TEST_CASE("data whose squares do not fit the precision are refused, not fitted to nonsense", "[misuse]") {
+    auto x = gaussian<float>(200, 300, 54);
+    const auto dictionary = gaussian<float>(3, 300, 55);
+    const auto scaled = [&](float factor) {
+        matrix<float> y = x;
+        for (std::int64_t i = 0; i < y.size(); ++i) y.data()[i] *= factor;
+        return y;
+    };
+    for (const float factor : {1e18F, 3e18F, 1e25F}) {
+        CHECK_THAT(complaint([&] { coxlmm::semi_nmf(scaled(factor), {.n_components = 4}); }),
+                   Contains("too large to square in float") && Contains("squared norm is"));
+        CHECK_THAT(complaint([&] { coxlmm::sparse_encode(scaled(factor), dictionary); }), Contains("too large to square"));
+        CHECK_THAT(complaint([&] { coxlmm::sparse_encode(x, scaled(factor)); }), Contains("the dictionary has values too large"));
+    }
+    for (const float factor : {1e-22F, 1e-30F}) {
+        CHECK_THAT(complaint([&] { coxlmm::semi_nmf(scaled(factor), {.n_components = 4}); }),
+                   Contains("too small to square in float"));
+        CHECK_THAT(complaint([&] { coxlmm::sparse_encode(scaled(factor), dictionary); }), Contains("too small to square"));
+    }
+    // What is not refused is fitted as well as at any other scale.
+    const auto reference = coxlmm::semi_nmf(x, {.n_components = 4, .l1 = 1, .n_init = 1});
+    for (const float factor : {0x1p50F, 0x1p-38F}) {
+        const auto fit = coxlmm::semi_nmf(scaled(factor), {.n_components = 4, .l1 = static_cast<double>(factor), .n_init = 1});
+        CHECK(fit.objective == Approx(reference.objective * std::pow(static_cast<double>(factor), 2)).epsilon(1e-4));
+    }
 }
 
 TEST_CASE("values whose squares overflow are refused with their row", "[misuse]") {

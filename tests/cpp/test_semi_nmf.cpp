@@ -46,6 +46,7 @@ TEMPLATE_TEST_CASE("the objective is that of the returned pair", "[semi_nmf]", f
     const planted<TestType> problem(120, 70, 5, 2, 0.05, 5.0);
     const auto fit = semi_nmf(problem.x, {.n_components = 7, .l1 = l1});
     CHECK(fit.objective == Approx(objective(problem.x, fit.codes, fit.dictionary, l1)).epsilon(tolerance<TestType>));
+    CHECK(fit.squared_error == Approx(objective(problem.x, fit.codes, fit.dictionary, 0)).epsilon(tolerance<TestType>));
 }
 
 TEMPLATE_TEST_CASE("codes and atoms are stationary at the end", "[semi_nmf]", float, double) {
@@ -283,6 +284,20 @@ TEST_CASE("the callback sees every iteration and can stop the fit", "[semi_nmf]"
     const auto full = semi_nmf(x, options);
     CHECK(full.stop == stop_reason::max_iter);
     CHECK(same_bits(full.dictionary, fit.dictionary));
+}
+
+TEST_CASE("a step that is refused is no iteration", "[semi_nmf]") {
+    // Without a tolerance the fit goes on until no step lowers the objective.
+    const planted<double> problem(60, 10, 3, 21, 0.05);
+    std::int64_t calls = 0;
+    const auto fit = semi_nmf(problem.x, {.n_components = 3, .l1 = 0.1, .max_iter = 100000, .tol = 0,
+                                          .callback = [&](const coxlmm::iteration&) { return ++calls > 0; }});
+    CHECK(fit.stop == stop_reason::converged);
+    CHECK(fit.n_iter == calls);
+    REQUIRE(fit.history.size() == static_cast<std::size_t>(calls) + 1);
+    // The rule of tol = 0: it may end on five equal values, never on one that a refused step repeats.
+    const auto& h = fit.history;
+    if (h[h.size() - 1] == h[h.size() - 2]) CHECK(h[h.size() - 6] == h.back());
 }
 
 TEST_CASE("what the callback throws leaves the fit", "[semi_nmf]") {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "coxlmm/core/error.hpp"
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
 #include "coxlmm/core/parallel.hpp"
@@ -44,6 +45,7 @@ struct semi_nmf_fit {
     matrix<T> codes;
     matrix<T> dictionary;
     double objective = 0;
+    double squared_error = 0;
     double kkt_residual = 0;
     std::vector<double> history;
     std::int64_t n_iter = 0;
@@ -108,6 +110,7 @@ public:
         fit.codes = std::move(codes_);
         fit.dictionary = linalg::unpacked(atoms_, x_.cols);
         fit.objective = sums.objective(l1_);
+        fit.squared_error = sums.squared_error;
         fit.kkt_residual = sums.kkt_residual;
         return fit;
     }
@@ -215,12 +218,19 @@ semi_nmf_fit<T> fit_semi_nmf(const matrix_ref<const T>& x, const semi_nmf_settin
     // The decrease is averaged over a few iterations: single ones may be short after an extrapolation was refused.
     constexpr std::size_t window = 5;
     const auto norms = linalg::checked_norms(x, "X", pool);
+    linalg::require_range<T>(norms, "X");
     descent<T> path(x, norms, settings.l1, starting_atoms(x, settings, norms, pool), pool);
+    if (!is_finite(path.objective())) {
+        throw_invalid("the objective at the start is ", path.objective(), ": scale the initial atoms up or X down");
+    }
     std::vector<double> history{path.objective()};
     stop_reason stop = stop_reason::max_iter;
     std::int64_t n_iter = 0;
     while (n_iter < settings.max_iter) {
-        const bool moved = path.advance();
+        if (!path.advance()) {
+            stop = stop_reason::converged;
+            break;
+        }
         ++n_iter;
         const double now = path.objective();
         history.push_back(now);
@@ -229,7 +239,7 @@ semi_nmf_fit<T> fit_semi_nmf(const matrix_ref<const T>& x, const semi_nmf_settin
             break;
         }
         const double allowed = settings.tol * static_cast<double>(window) * now;
-        if (!moved || (history.size() > window && history[history.size() - 1 - window] - now <= allowed)) {
+        if (history.size() > window && history[history.size() - 1 - window] - now <= allowed) {
             stop = stop_reason::converged;
             break;
         }

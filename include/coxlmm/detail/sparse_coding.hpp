@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "coxlmm/core/error.hpp"
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
 #include "coxlmm/core/parallel.hpp"
@@ -24,6 +25,8 @@ template <class T>
 encoding<T> encode(const matrix_ref<const T>& x, const matrix_ref<const T>& dictionary, double l1, double tol,
                    std::int64_t max_iter, thread_pool& pool) {
     const auto norms = linalg::checked_norms(x, "X", pool);
+    linalg::require_range<T>(norms, "X");
+    linalg::require_range<T>(linalg::checked_norms(dictionary, "the dictionary", pool), "the dictionary");
     const auto atoms = linalg::pack_matrix(dictionary);
     const auto gram = linalg::gram_of(atoms, pool);
     linalg::code_pass<T> pass(x, dictionary.rows, norms, pool);
@@ -37,6 +40,10 @@ encoding<T> encode(const matrix_ref<const T>& x, const matrix_ref<const T>& dict
                                          .residual = true};
     const auto sums = pass.run(atoms, gram, result.codes, result.codes, settings);
     result.objective = sums.objective(l1);
+    if (!is_finite(result.objective)) {
+        throw_invalid("the objective of the codes is ", result.objective, ": samples this long and atoms this short need codes that ",
+                      sizeof(T) == 4 ? "float" : "double", " cannot hold; scale the dictionary up or X down");
+    }
     result.kkt_residual = sums.kkt_residual;
     return result;
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -43,6 +44,46 @@ struct partition {
     std::int64_t first_tile(std::int64_t group) const { return n_tiles * group / n_groups; }
 };
 
+/// |x|^2 of a padded row in double: no value of a float overflows or vanishes when squared there.
+template <class T>
+double squared_norm(const T* row, std::int64_t stride) {
+    constexpr std::int64_t lanes = 8;  // sums that do not wait for one another; the padding is a multiple of as many
+    double sums[lanes] = {};
+    for (std::int64_t d = 0; d < stride; d += lanes) {
+        for (std::int64_t j = 0; j < lanes; ++j) sums[j] += static_cast<double>(row[d + j]) * static_cast<double>(row[d + j]);
+    }
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+/// Refuses data whose sums of products would overflow in T, or vanish: what came out would look like a result.
+template <class T>
+void require_range(const std::vector<double>& norms, const char* name) {
+    using limits = std::numeric_limits<T>;
+    double total = 0;
+    double largest = 0;
+    std::size_t row = 0;
+    for (std::size_t i = 0; i < norms.size(); ++i) {
+        const double squared = norms[i] * norms[i];
+        total += squared;
+        if (squared > largest) {
+            largest = squared;
+            row = i;
+        }
+    }
+    const char* type = sizeof(T) == 4 ? "float" : "double";
+    constexpr double most = static_cast<double>(limits::max()) / 16;
+    if (!(total <= most)) {
+        throw_invalid(name, " has values too large to square in ", type, ": its squared norm is ", total, " (row ", row, " has ", largest,
+                      "), above ", most, "; divide the data by a power of two", sizeof(T) == 4 ? " or give it in double" : "");
+    }
+    constexpr double eps = static_cast<double>(limits::epsilon());
+    constexpr double least = static_cast<double>(limits::min()) / (eps * eps);
+    if (largest > 0 && largest < least) {
+        throw_invalid(name, " has values too small to square in ", type, ": the largest squared norm of a row is ", largest, " (row ", row,
+                      "), below ", least, "; multiply the data by a power of two", sizeof(T) == 4 ? " or give it in double" : "");
+    }
+}
+
 /// |x_i| of every sample; refuses NaN and infinity with the first row and column that has one.
 template <class T>
 std::vector<double> checked_norms(const matrix_ref<const T>& x, const char* name, thread_pool& pool) {
@@ -59,7 +100,7 @@ std::vector<double> checked_norms(const matrix_ref<const T>& x, const char* name
         pack_rows(x, first, count, rows.data(), tile, stride);
         for (std::int64_t i = 0; i < count; ++i) {
             bad.check(rows.row(i), stride, first + i);
-            norms[static_cast<std::size_t>(first + i)] = std::sqrt(dot(rows.row(i), rows.row(i), stride));
+            norms[static_cast<std::size_t>(first + i)] = std::sqrt(squared_norm(rows.row(i), stride));
         }
     });
     bad.complain(x, name);

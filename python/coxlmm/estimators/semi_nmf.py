@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
@@ -10,15 +11,13 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from coxlmm import _core
 
 INITS = ("kmeans++", "samples", "random")
-
-# Rows of the residual that are held at a time: bounds the memory of reconstruction_err_, not its value.
-_RESIDUAL_ROWS = 1024
 
 
 class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -47,16 +46,17 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         winner is fitted to all of it. The problem is not convex: one start alone ends in a worse minimum about one time
         in three. Ignored when ``init`` is an array.
     max_iter : int, default=200
-        Most passes over the data. Reaching it is no error: see ``stop_reason_``.
+        Most iterations. Reaching it is no error: see ``stop_reason_``.
     tol : float, default=1e-5
-        Stop when the objective falls by less than this share of itself in one pass.
+        Converged when the last five iterations lowered the objective by at most this share of it each, on average.
     random_state : int, RandomState instance or None, default=None
         Seeds the start. An int gives the same bits in every fit, whatever ``n_jobs`` is.
     n_jobs : int or None, default=None
         Threads. ``None`` and -1 use every core that this process may use. The result does not depend on it.
     callback : callable or None, default=None
         ``callback(iteration: int, objective: float) -> bool | None``, called in the calling thread after every
-        pass (1, 2, ...); returning ``False`` ends the fit with what has been found. What it raises, ``fit`` raises.
+        iteration (1, 2, ...); returning ``False`` ends the fit with what has been found. What it raises, ``fit``
+        raises.
 
     Attributes
     ----------
@@ -67,9 +67,9 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     reconstruction_err_ : float
         Frobenius norm of the residual, :math:`\|X - V U\|_F`, at the end of the fit.
     history_ : ndarray of shape (n_iter_ + 1,)
-        The objective at the start and after every pass.
+        The objective at the start and after every iteration.
     n_iter_ : int
-        Number of passes over the data.
+        Iterations that lowered the objective. Each reads the data once or twice.
     stop_reason_ : {"converged", "max_iter", "callback"}
         Why the fit ended.
     n_features_in_ : int
@@ -181,7 +181,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         )
         self.components_ = result.dictionary
         self.objective_ = result.objective
-        self.reconstruction_err_ = _residual_norm(X, result.codes, result.dictionary)
+        self.reconstruction_err_ = result.squared_error**0.5
         self.history_ = result.history
         self.n_iter_ = result.n_iter
         self.stop_reason_ = result.stop
@@ -201,6 +201,11 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             For each sample x the minimiser over v >= 0 of ``||x - v @ components_||^2 + l1 * sum(v)``, up to a
             projected gradient of ``2e-6 * ||x||``. It depends on that sample alone.
 
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the codes of some sample are further than that from optimal.
+
         Raises
         ------
         sklearn.exceptions.NotFittedError
@@ -210,7 +215,15 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        return _core.sparse_encode(X, self.components_, l1=self.l1, n_threads=self._n_threads()).codes
+        found = _core.sparse_encode(X, self.components_, l1=self.l1, n_threads=self._n_threads())
+        if found.stop != "converged":
+            warnings.warn(
+                f"The codes of some samples are not optimal: their KKT residual is {found.kkt_residual:.2g}. "
+                "Nearly parallel components are the usual cause; fewer of them, or a larger l1, help.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return found.codes
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Samples that the given activations stand for.
@@ -282,13 +295,3 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
 
 _NOUNS = {Integral: "an integer", Real: "a number"}
-
-
-def _residual_norm(X: NDArray[Any], codes: NDArray[Any], components: NDArray[Any]) -> float:
-    """Frobenius norm of ``X - codes @ components``, without the cancellation of taking it from the objective."""
-    total = 0.0
-    for start in range(0, X.shape[0], _RESIDUAL_ROWS):
-        rows = slice(start, start + _RESIDUAL_ROWS)
-        residual = X[rows] - codes[rows] @ components
-        total += float(np.einsum("ij,ij->", residual, residual, dtype=np.float64))
-    return total**0.5

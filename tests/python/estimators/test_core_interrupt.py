@@ -53,7 +53,7 @@ except KeyboardInterrupt:
     assert process.returncode == 0
 
 
-# About when the range of the sketch is found, and when the starts are drawn and compete: the parts that run in one thread.
+# About when the range of the sketch is found, and when the starts are drawn and compete.
 @pytest.mark.parametrize("seconds", [1.0, 2.6, 4.0])
 @pytest.mark.skipif(not hasattr(signal, "SIGPROF"), reason="needs a timer that counts processor time")
 def test_a_signal_is_heard_within_half_a_second_of_processor_time(seconds):

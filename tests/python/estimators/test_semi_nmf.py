@@ -1,13 +1,15 @@
 """The mathematics of the estimator: what it minimises, what its results satisfy, how it fails."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 from planted import kkt_residual, objective, planted
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
+from coxlmm import _core
 from coxlmm.estimators import SemiNMF
 
 FITS = [
@@ -67,6 +69,28 @@ def test_transform_solves_the_nonnegative_lasso_for_unseen_samples():
     assert (codes > 0).any()
     assert kkt_residual(unseen, codes, model.components_, 0.7) <= 1e-6
     assert np.array_equal(model.transform(unseen[10:11]), codes[10:11])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_reconstruction_error_is_that_of_the_residual(dtype):
+    X = planted(200, 30, 6, seed=1, dtype=dtype) + dtype(20)
+    model = SemiNMF(6, l1=0.5, random_state=0)
+    codes = model.fit_transform(X).astype(np.float64)
+    residual = X.astype(np.float64) - codes @ model.components_.astype(np.float64)
+    rel = 1e-5 if dtype == np.float32 else 1e-12
+    assert model.reconstruction_err_ == pytest.approx(np.linalg.norm(residual), rel=rel)
+
+
+def test_codes_that_are_not_optimal_are_announced(monkeypatch):
+    model = SemiNMF(6, l1=0.2, random_state=0).fit(planted(100, 20, 6, seed=0))
+    unseen = planted(50, 20, 6, seed=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.transform(unseen)
+    encode = _core.sparse_encode
+    monkeypatch.setattr(_core, "sparse_encode", lambda *args, **kwargs: encode(*args, **kwargs, max_iter=1, tol=1e-30))
+    with pytest.warns(ConvergenceWarning, match=r"not optimal: their KKT residual is \d"):
+        model.transform(unseen)
 
 
 def test_fit_transform_is_fit_then_transform():
