@@ -15,6 +15,7 @@ INSTALL  := $(VENV)/.coxlmm
 # What pyproject.toml builds with. It is installed here rather than in an environment of pip's own, whose folder is another
 # one every time: then everything would be compiled again after every change.
 BUILD_PACKAGES := scikit-build-core pybind11 cmeel-eigen cmake ninja
+# pip takes its settings from the environment: PIP_EXTRA_INDEX_URL, say, for an index that has builds of torch without CUDA.
 # A warning of an outdated pip is noise in what a new user reads.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt
 

@@ -13,22 +13,24 @@ PHRASE = re.compile(rf"a (?:({'|'.join(world.TINTS)}) )?({'|'.join(world.NOUNS)}
 
 
 def score(scenes: list[world.Scene], captions: list[str]) -> dict[str, float]:
-    """Shares over all scenes: nouns shown that are named; nouns named that are not shown; named objects whose tint (or
-    lack of one) is right; backgrounds right; captions right as a whole."""
+    """Shares over all scenes: nouns shown that are named; nouns named that are not shown (a noun named twice and shown
+    once is one of them); named objects whose tint, or lack of one, is right; backgrounds right; captions right as a
+    whole."""
     shown = named = both = tint = background = exact = 0
     for scene, caption in zip(scenes, captions, strict=True):
         truth = {o.noun: o.tint or "" for o in scene.objects}
-        said = {noun: tint for tint, noun in PHRASE.findall(caption)}
+        phrases = PHRASE.findall(caption)
+        said = {noun: tint for tint, noun in reversed(phrases)}
         common = truth.keys() & said.keys()
-        shown, named, both = shown + len(truth), named + len(said), both + len(common)
+        shown, named, both = shown + len(truth), named + len(phrases), both + len(common)
         tint += sum(truth[noun] == said[noun] for noun in common)
         background += world.BACKGROUNDS[scene.background] in caption
         exact += caption.strip().rstrip(".") == scene.reference
     return {
         "scenes": len(scenes),
         "nouns_recalled": both / shown,
-        "false_nouns": 1 - both / named,
-        "tint": tint / both,
+        "false_nouns": 1 - both / max(named, 1),
+        "tint": tint / max(both, 1),
         "background": background / len(scenes),
         "whole_caption": exact / len(scenes),
     }

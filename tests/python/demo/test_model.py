@@ -127,6 +127,8 @@ def test_the_measures_of_the_model_card_tell_right_from_wrong():
     assert score(shown, ["a green dog and a bike in the snow."]) == {
         "scenes": 1, "nouns_recalled": 1, "false_nouns": 0, "tint": 1, "background": 1, "whole_caption": 1,
     }  # fmt: skip
+    assert score(shown, ["a green dog and a dog in the snow."])["false_nouns"] == 0.5
+    assert score(shown, ["the universe"])["nouns_recalled"] == 0
     wrong = score(shown, ["a red dog and a red train on the grass."])
     assert wrong == {
         "scenes": 1, "nouns_recalled": 0.5, "false_nouns": 0.5, "tint": 0, "background": 0, "whole_caption": 0,
