@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ def replaced_directory(path: str | os.PathLike[str], replaceable: Callable[[Path
 
     It is synced, then renamed: interrupted at any moment, nothing half-written is ever found at ``path``. What stood
     there is renamed away first, so an interruption exactly between the two renames leaves it at :func:`set_aside`.
+    A link at ``path`` stays; the directory that it points to is replaced.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def replaced_directory(path: str | os.PathLike[str], replaceable: Callable[[Path
     FileExistsError
         If ``path`` is something that may not be replaced.
     """
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.realpath(path))
     ensure_replaceable(path, replaceable)
     path.parent.mkdir(parents=True, exist_ok=True)
     staging, old = _staging(path), set_aside(path)
@@ -64,8 +65,8 @@ def replaced_directory(path: str | os.PathLike[str], replaceable: Callable[[Path
                 os.rename(old, path)
             raise
         _sync(path.parent)
-        if old.exists():
-            shutil.rmtree(old)
+        # The new one is in its place: what is left of the old one is no failure, and the next save takes it away.
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -75,6 +76,27 @@ def ensure_replaceable(path: str | os.PathLike[str], replaceable: Callable[[Path
     path = Path(path)
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or replaceable(path))):
         raise FileExistsError(f"{path} exists and holds something else: refusing to replace it; choose another path")
+
+
+def ensure_present(path: str | os.PathLike[str], files: Iterable[str], what: str) -> Path:
+    """The directory ``path``, absolute, in which all of ``files`` lie.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such directory or file; the message says where an interrupted save left the previous one.
+    """
+    path = Path(os.path.abspath(path))
+    old = set_aside(Path(os.path.realpath(path)))
+    if not path.exists() and old.exists():
+        raise FileNotFoundError(
+            f"no {what} at {path}: a save was interrupted while replacing what was there; the previous one is intact "
+            f"in {old}, rename that directory back"
+        )
+    for name in files:
+        if not (path / name).is_file():
+            raise FileNotFoundError(f"no {what} at {path}: {name} is missing")
+    return path
 
 
 def set_aside(path: Path) -> Path:

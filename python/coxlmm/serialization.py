@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from coxlmm.atomic import replaced_directory
+from coxlmm.atomic import ensure_present, replaced_directory
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.grounding import ImageHit, Word
 
@@ -75,10 +75,7 @@ def load(path: str | os.PathLike[str]) -> ConceptDictionary:
     ValueError
         If it is damaged or of a newer format.
     """
-    path = Path(path)
-    for name in (_CONFIG, _TENSORS):
-        if not (path / name).is_file():
-            raise FileNotFoundError(f"no concept dictionary at {path}: {name} is missing")
+    path = ensure_present(path, (_CONFIG, _TENSORS), "concept dictionary")
     config = _read_config(path / _CONFIG)
     try:
         tensors = load_file(path / _TENSORS)

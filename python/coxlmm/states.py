@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from coxlmm.atomic import replaced_directory, set_aside
+from coxlmm.atomic import ensure_present, replaced_directory
 
 _FORMAT = "coxlmm.states"
 _VERSION = 1
@@ -32,8 +32,10 @@ class States:
     captions : list of str, n_samples
         What the model wrote.
     positions : ndarray of int64, n_samples
-        Index, among the generated tokens, of the first token of the matched word. Row ``i`` of ``X`` is the state that
-        *predicts* the word: the one computed one position earlier.
+        Index, among the generated tokens, of the first token of the matched word, whatever ``manifest["token"]`` says.
+        Row ``i`` of ``X`` is made of states that *predict* the word, each computed one position before its token: for
+        "first" the one before token ``positions[i]``, for "last" the one before the word's last token, for "mean" the
+        mean of those before each of its tokens.
     manifest : dict
         JSON values only: word and matching options, layer, model id and revision, prompt, library versions, counts.
     references : list of str, n_samples, or None
@@ -115,7 +117,9 @@ class States:
             "manifest": self.manifest,
             "samples": {"ids": self.sample_ids, "captions": self.captions, "references": self.references},
         }
-        (directory / _MANIFEST).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        # File names that are no text reach Python as lone surrogates, whose JSON is their escape.
+        (directory / _MANIFEST).write_bytes(text.encode("utf-8", "backslashreplace"))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "States":
@@ -128,15 +132,7 @@ class States:
         ValueError
             If they are damaged, of another format version, or the two files do not belong together.
         """
-        path = Path(os.path.abspath(path))
-        if not path.exists() and set_aside(path).exists():
-            raise FileNotFoundError(
-                f"no states at {path}: a save was interrupted while replacing them; the previous ones are intact in "
-                f"{set_aside(path)}, rename that directory back"
-            )
-        for name in (_MANIFEST, _TENSORS):
-            if not (path / name).is_file():
-                raise FileNotFoundError(f"no states at {path}: {name} is missing")
+        path = ensure_present(path, (_MANIFEST, _TENSORS), "states")
         document = _read_manifest(path / _MANIFEST)
         checksum = _sha256(path / _TENSORS)
         if checksum != document["sha256"]:

@@ -127,6 +127,12 @@ def test_an_estimator_of_someone_else_is_refused(states, tmp_path):
     assert not (tmp_path / "d").exists()
 
 
+def test_an_interrupted_replacement_is_told_where_the_old_one_is(saved):
+    saved.rename(saved.parent / ".saved.replaced")
+    with pytest.raises(FileNotFoundError, match=r"previous one is intact in .*/\.saved\.replaced"):
+        ConceptDictionary.from_pretrained(saved)
+
+
 def test_nothing_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no concept dictionary at .*config.json is missing"):
         ConceptDictionary.from_pretrained(tmp_path)

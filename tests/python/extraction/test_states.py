@@ -1,6 +1,8 @@
 """States on disk and in memory: nothing is lost, and nothing is ever half there."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -39,6 +41,46 @@ def test_round_trip(tmp_path, n, references):
     assert sorted(p.name for p in path.iterdir()) == ["manifest.json", "states.safetensors"]
     assert_equal(States.load(path), states)
     assert [p.name for p in path.parent.iterdir()] == ["states"]
+
+
+def test_names_of_files_that_are_no_text_survive(tmp_path):
+    states = make(path=os.fsdecode(b"caf\xe9"))
+    states.sample_ids[0] = os.fsdecode(b"caf\xe9.png")
+    states.captions[0] = '犬 \\udc80 "dog"'
+    loaded = States.load(states.save(tmp_path / "states"))
+    assert_equal(loaded, states)
+    assert os.fsencode(loaded.sample_ids[0]) == b"caf\xe9.png"
+    assert "犬" in (tmp_path / "states" / "manifest.json").read_text(encoding="utf-8")
+
+
+def test_a_link_stays_and_the_directory_behind_it_is_replaced(tmp_path):
+    make(seed=0).save(tmp_path / "disk" / "states")
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "states")
+    for seed in (1, 2):
+        make(seed=seed).save(tmp_path / "link")
+        assert (tmp_path / "link").is_symlink()
+        assert_equal(States.load(tmp_path / "disk" / "states"), make(seed=seed))
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+        "disk", "link", "manifest.json", "states", "states.safetensors"
+    ]  # fmt: skip
+    os.rename(tmp_path / "disk" / "states", tmp_path / "disk" / ".states.replaced")
+    with pytest.raises(FileNotFoundError, match=r"previous one is intact in .*disk/\.states\.replaced"):
+        States.load(tmp_path / "link")
+
+
+def test_what_cannot_be_cleaned_up_is_no_failed_save(tmp_path, monkeypatch):
+    make(seed=0).save(tmp_path / "states")
+
+    def refuse(path, ignore_errors=False):
+        if not ignore_errors:
+            raise PermissionError(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        make(seed=1).save(tmp_path / "states")
+    assert_equal(States.load(tmp_path / "states"), make(seed=1))
+    make(seed=2).save(tmp_path / "states")
+    assert [p.name for p in tmp_path.iterdir()] == ["states"]
 
 
 def test_the_same_states_are_the_same_bytes(tmp_path):
@@ -114,7 +156,7 @@ KILL_AT_EVERY_LINE = """
             outcome = States.load(root / "states").manifest["seed"]
         except FileNotFoundError as error:
             if replacing:
-                assert "previous ones are intact" in str(error), error
+                assert "previous one is intact" in str(error), error
                 assert States.load(root / ".states.replaced").manifest["seed"] == 1
             assert not (root / "states").exists()
             outcome = "absent"
