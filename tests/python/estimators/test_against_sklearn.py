@@ -52,12 +52,12 @@ def test_objective_is_no_worse_than_dictionary_learning(shape, l1, seed):
     assert ratio(shape, l1, seed) <= 1.001
 
 
-# Single precision, and a mean that holds nearly all of the energy, as states of language models have. The bound is
-# looser at the larger offset: convergence is slow there, and the default tolerance leaves about 0.1 %.
+# Single precision, and a mean that holds nearly all of the energy, as states of language models have. At the larger
+# offsets an error taken from correlations in float would end the fit early, 0.05 to 0.08 % higher.
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     ("shape", "offset", "bound"),
-    [((60, 20, 4), 5.0, 1.001), ((120, 40, 8), 5.0, 1.001), ((60, 20, 4), 20.0, 1.002)],
+    [((120, 40, 8), 5.0, 1.001), ((60, 20, 4), 300.0, 1.0004), ((100, 20, 4), 1000.0, 1.0004)],
     ids=str,
 )
 def test_single_precision_is_no_worse_far_from_the_origin(shape, offset, bound, seed):
