@@ -1,6 +1,8 @@
 """Where the parts of a language model are: its decoder layers, its final norm, its output embedding."""
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +11,8 @@ from transformers import PreTrainedModel
 
 # Names of the final norm beside the layers, for the few decoders that keep more than one norm there.
 _FINAL_NORM_NAMES = ("norm", "final_norm", "final_layernorm", "final_layer_norm", "ln_f", "norm_f", "layer_norm")
+# Decoders that apply nothing between their last layer and the output embedding: each sublayer ends with a norm.
+_WITHOUT_FINAL_NORM = ("BartDecoder", "BertEncoder", "BlipTextEncoder", "GitEncoder", "RobertaEncoder")
 # Parts of a multimodal model that hold stacks of layers of their own, which are not the decoder's.
 _OTHER_STACKS = ("vision", "visual", "image", "audio", "qformer", "perceiver", "resampler", "connector", "projector")
 
@@ -39,6 +43,11 @@ class Architecture:
     final_norm: nn.Module
     output_embedding: nn.Module
 
+    @property
+    def n_features(self) -> int:
+        """Width of the residual stream."""
+        return self.output_embedding.weight.shape[1]
+
     @classmethod
     def of(cls, model: PreTrainedModel) -> "Architecture":
         """Finds the parts through the model's own accessors.
@@ -64,6 +73,33 @@ class Architecture:
         parent, layers = found
         names = {id(module): name for name, module in model.named_modules(remove_duplicate=False)}
         return cls(layers, names.get(id(layers), ""), _final_norm(parent), _output_embedding(model, decoder))
+
+
+@contextmanager
+def loaded_weights(module: nn.Module) -> Iterator[nn.Module]:
+    """``module`` with its weights in memory, which those that accelerate has offloaded are only while they are used.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If there are no weights at all.
+    """
+    if not _is_empty(module):
+        yield module
+        return
+    from accelerate.utils import align_module_device
+
+    with align_module_device(module):
+        if _is_empty(module):
+            raise UnsupportedModelError(
+                f"the weights of {type(module).__name__} are on the meta device, without values: load the model with a "
+                f'device_map ("auto", "cpu", "cuda") that keeps its final norm and output embedding in memory'
+            )
+        yield module
+
+
+def _is_empty(module: nn.Module) -> bool:
+    return any(weight.is_meta for weight in module.state_dict(keep_vars=True).values())
 
 
 def _depth(model: PreTrainedModel) -> int:
@@ -109,7 +145,12 @@ def _final_norm(parent: nn.Module) -> nn.Module:
             f"{type(parent).__name__}: cannot tell which of its norms ({', '.join(norms)}) is the final one; "
             f"looked for {', '.join(_FINAL_NORM_NAMES)}"
         )
-    return nn.Identity()
+    if type(parent).__name__ in _WITHOUT_FINAL_NORM:
+        return nn.Identity()
+    raise UnsupportedModelError(
+        f"{type(parent).__name__}: found no final norm beside its layers (a part whose class is called a norm), and it "
+        f"is not one of the decoders known to have none ({', '.join(_WITHOUT_FINAL_NORM)})"
+    )
 
 
 def _output_embedding(model: PreTrainedModel, decoder: nn.Module) -> nn.Module:

@@ -94,6 +94,11 @@ def test_a_vision_tower_is_not_the_decoder():
     assert Architecture.of(model).layers is model.text["inner"]["model"].layers
 
 
+def test_a_missing_norm_is_not_made_up():
+    with pytest.raises(UnsupportedModelError, match=r"Stack: found no final norm"):
+        Architecture.of(Homemade(norms=()))
+
+
 def test_several_norms():
     model = Homemade(norms=("norm", "layernorm_embedding", "ffn_norm"))
     assert Architecture.of(model).final_norm is model.text["inner"]["model"].norm
