@@ -7,24 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
 
-# Greedy means that the next token is the argmax of the logits. Checkpoints ship settings that bend this (sampling,
-# beams, penalties on repetition); with these a caption would depend on more than the state that is analysed.
-_GREEDY = {
-    "do_sample": False,
-    "num_beams": 1,
-    "repetition_penalty": 1.0,
-    "encoder_repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0,
-    "temperature": 1.0,
-    "top_k": 50,
-    "top_p": 1.0,
-}
+# All that is taken over from a checkpoint's generation settings.
+_SPECIAL_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
 @dataclass(frozen=True)
@@ -58,17 +47,17 @@ def generate(lmm: "LMM", inputs: Mapping[str, Any], max_new_tokens: int, layer: 
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     _check_left_padding(inputs)
     steps = _StepCounter()
-    with last_positions(layer) as kept:
+    end = lmm.eos_token_ids
+    with last_positions(layer) as kept, greedy(lmm.model):
         sequences = lmm.model.generate(
             **inputs,
-            **_GREEDY,
             max_new_tokens=max_new_tokens,
-            eos_token_id=lmm.eos_token_ids or None,
+            eos_token_id=end or None,
             pad_token_id=lmm.tokenizer.pad_token_id,
             logits_processor=LogitsProcessorList([steps]),
         )
     # Whether the prompt is returned too differs between architectures; the number of steps does not.
-    ids = [_until_end(row, lmm.eos_token_ids) for row in sequences[:, sequences.shape[1] - steps.count :].tolist()]
+    ids = [_until_end(row, end) for row in sequences[:, sequences.shape[1] - steps.count :].tolist()]
     if layer is None:
         return Generation(ids, None)
     if len(kept) != steps.count:
@@ -88,6 +77,26 @@ class _StepCounter(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self.count += 1
         return scores
+
+
+@contextmanager
+def greedy(model: nn.Module) -> Iterator[None]:
+    """Lets ``generate`` take the argmax of the logits, and nothing else, as the next token.
+
+    Checkpoints ship settings that bend this: sampling, beams, penalties on repetition, tokens forced or forbidden.
+    With these a caption would depend on more than the state that is analysed. What is not named in a call of
+    ``generate`` comes from the model's own settings, so these are replaced, and put back afterwards. The language model
+    inside a multimodal one may have settings, too.
+    """
+    own = [(m, m.generation_config) for m in model.modules() if hasattr(m, "generation_config")]
+    own = [(module, settings) for module, settings in own if isinstance(settings, GenerationConfig)]
+    try:
+        for module, settings in own:
+            module.generation_config = GenerationConfig(**{key: getattr(settings, key) for key in _SPECIAL_TOKENS})
+        yield
+    finally:
+        for module, settings in own:
+            module.generation_config = settings
 
 
 @contextmanager
