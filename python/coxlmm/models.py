@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
+from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
-from coxlmm.architecture import Architecture
+from coxlmm.architecture import Architecture, loaded_weights
 from coxlmm.generation import generate
 from coxlmm.images import open_image
 from coxlmm.words import DecodedTokens
@@ -116,6 +117,10 @@ class LMM:
 
     @property
     def device(self) -> torch.device:
+        """Where inputs go."""
+        if self.model.device.type == "meta":  # offloaded: accelerate knows where it computes
+            hook = getattr(self.model, "_hf_hook", None)
+            return torch.device(getattr(hook, "execution_device", None) or "cpu")
         return self.model.device
 
     @property
@@ -142,7 +147,8 @@ class LMM:
 
         A view of the model's own weights when they are float32 on the CPU, otherwise a copy made at every access.
         """
-        return self.architecture.output_embedding.weight.detach().float().cpu().numpy()
+        with loaded_weights(self.architecture.output_embedding) as embedding:
+            return embedding.weight.detach().float().cpu().numpy()
 
     @cached_property
     def eos_token_ids(self) -> list[int]:
@@ -182,12 +188,17 @@ class LMM:
             Computed in float32 whatever the model's precision.
         """
         rows = torch.from_numpy(np.array(states, dtype=np.float32, ndmin=2))
-        n_features = self.architecture.output_embedding.weight.shape[1]
+        n_features = self.architecture.n_features
         if rows.ndim != 2 or rows.shape[1] != n_features:
             raise ValueError(f"states must be n x {n_features} for this model, got {tuple(rows.shape)}")
-        parameters = {name: p.float() for name, p in self.final_norm.state_dict().items()}
+        with loaded_weights(self.final_norm) as norm:
+            parameters = {name: p.float() for name, p in norm.state_dict().items()}
+        if hasattr(norm, "_old_forward"):
+            # accelerate's wrapper would load the weights once more, in the model's own precision.
+            norm = copy(norm)
+            del norm.forward
         device = next(iter(parameters.values())).device if parameters else self.device
-        return torch.func.functional_call(self.final_norm, parameters, (rows.to(device),)).cpu().numpy()
+        return torch.func.functional_call(norm, parameters, (rows.to(device),)).cpu().numpy()
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of token ids, special tokens left out, white space as it is."""
@@ -209,6 +220,7 @@ class LMM:
             padding=True,
             padding_side="left",
             return_tensors="pt",
+            **({"add_special_tokens": False} if self._prompt_has_bos else {}),
         )
         return {key: self._to_model(value) for key, value in encoded.items()}
 
@@ -284,6 +296,16 @@ class LMM:
         token = getattr(self.processor, "image_token", None)
         return None if token is None else str(token)
 
+    @property
+    def _prompt_has_bos(self) -> bool:
+        """Whether the prompt, as chat templates write it, begins with the token that the tokenizer would add again."""
+        bos = self.tokenizer.bos_token
+        return bool(bos) and self.prompt.startswith(bos) and self._tokenizer_adds_bos
+
+    @cached_property
+    def _tokenizer_adds_bos(self) -> bool:
+        return self.tokenizer("a")["input_ids"][:1] == [self.tokenizer.bos_token_id]
+
     def _default_prompt(self) -> str:
         if getattr(self.processor, "chat_template", None):
             content = [{"type": "image"}, {"type": "text", "text": _INSTRUCTION}]
@@ -304,6 +326,11 @@ def as_images(images: Iterable[Any]) -> Iterable[Any]:
     """``images``, refused when it is one image rather than several."""
     if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
         raise TypeError(f"images must be a sequence or an iterable of images, got one {type(images).__name__}")
+    if getattr(images, "ndim", None) in (2, 3):
+        raise TypeError(
+            f"images must be a sequence or an iterable of images, got an array of shape {tuple(images.shape)}, which is "
+            f"one image: put it in a list"
+        )
     return images
 
 

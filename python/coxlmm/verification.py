@@ -131,7 +131,8 @@ def _continued(inputs: dict[str, Any], ids: list[int]) -> dict[str, Any]:
 def _check_ranking(lmm: "LMM", candidate: Candidate, normalized: np.ndarray, logits: np.ndarray) -> None:
     embedding = lmm.architecture.output_embedding
     with torch.inference_mode():
-        rows = torch.from_numpy(normalized).to(embedding.weight.device, embedding.weight.dtype)
+        device = lmm.device if embedding.weight.is_meta else embedding.weight.device
+        rows = torch.from_numpy(normalized).to(device, embedding.weight.dtype)
         top = embedding(rows).argmax(dim=1).cpu().numpy()
     # Compared by value, not by index: two tokens may share the first place, in low precision above all.
     tokens = np.arange(len(logits))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import PROMPT, byte_level_tokenizer, image, tiny_idefics3, tiny_llava
+from tiny_models import CHAT_TEMPLATE, PROMPT, byte_level_tokenizer, image, tiny_idefics3, tiny_llava
+from tokenizers import processors
 
 from coxlmm import LMM
 from coxlmm.architecture import Architecture, UnsupportedModelError
@@ -237,7 +238,12 @@ def test_captions_are_greedy_whatever_the_checkpoint_says(images):
     settings = lmm.model.generation_config
     settings.do_sample, settings.temperature, settings.repetition_penalty = True, 5.0, 3.0
     settings.num_beams, settings.no_repeat_ngram_size = 2, 1
+    first = generate(lmm, lmm.inputs(images[:1]), 1).ids[0][0]
+    settings.suppress_tokens, settings.bad_words_ids, settings.min_new_tokens = [first], [[first]], 8
+    settings.sequence_bias, settings.guidance_scale = [[[first], -100.0]], 3.0
+    settings.forced_bos_token_id = settings.forced_eos_token_id = first
     assert lmm.caption(images, max_new_tokens=8) == expected
+    assert lmm.model.generation_config is settings
     ids = generate(lmm, lmm.inputs(images[:1]), 8).ids[0]
     for position, token in enumerate(ids):
         assert plain_forward(lmm, images[0], ids[:position]).logits[0, -1].argmax() == token
@@ -277,6 +283,52 @@ def test_prompts():
     processor.image_token = "<|picture|>"
     assert LMM(model, processor, prompt="a <image> dog").prompt == "a <|picture|> dog"
     assert build("idefics3").prompt == "user: <image>Describe the image in one sentence.assistant:"
+
+
+def test_a_chat_template_that_writes_the_first_token(images):
+    model, processor = tiny_llava()
+    processor.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", processor.tokenizer.bos_token_id)]
+    )
+    bos = processor.tokenizer.bos_token_id
+    for template in (CHAT_TEMPLATE, "{{ bos_token }}" + CHAT_TEMPLATE):
+        processor.chat_template = template
+        lmm = LMM(model, processor)
+        instruction = {"type": "text", "text": "Describe the image in one sentence."}
+        expected = processor.apply_chat_template(
+            [{"role": "user", "content": [{"type": "image", "image": images[0]}, instruction]}],
+            add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+        )["input_ids"]  # fmt: skip
+        assert (expected == bos).sum() == 1
+        assert lmm.inputs(images[:1])["input_ids"].tolist() == expected.tolist()
+    # A tokenizer that adds none is not told to leave it out.
+    lmm = LMM(*tiny_llava(), prompt="<s><image>a")
+    assert (lmm.inputs(images[:1])["input_ids"] == bos).sum() == 1
+
+
+def test_offloaded_weights_are_read(images):
+    here, away = build("llava"), build("llava")
+    word = said_word(here, images)
+    expected = here.extract(images, word, max_new_tokens=8)
+    hooks = pytest.importorskip("accelerate.hooks")
+    for part in (away.final_norm, away.model.lm_head):
+        weights = {name: weight.clone() for name, weight in part.state_dict().items()}
+        hooks.add_hook_to_module(part, hooks.AlignDevicesHook("cpu", offload=True, weights_map=weights))
+    assert away.final_norm.weight.is_meta
+    np.testing.assert_array_equal(away.unembedding, here.unembedding)
+    np.testing.assert_array_equal(away.normalize(expected.X), here.normalize(expected.X))
+    states = away.extract(images, word, max_new_tokens=8, verify=2)
+    np.testing.assert_array_equal(states.X, expected.X)
+    assert away.final_norm.weight.is_meta
+
+
+def test_weights_without_values_are_refused():
+    model, processor = tiny_llava()
+    lmm = LMM(model.to("meta"), processor, prompt=PROMPT)
+    with pytest.raises(UnsupportedModelError, match=r"weights of Linear are on the meta device.*device_map"):
+        _ = lmm.unembedding
+    with pytest.raises(UnsupportedModelError, match=r"weights of LlamaRMSNorm are on the meta device.*device_map"):
+        lmm.normalize(np.zeros((1, 32)))
 
 
 def test_tokens_decode_with_their_space():

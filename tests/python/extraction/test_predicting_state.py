@@ -179,6 +179,9 @@ def test_misuse(lmm, speaker, tmp_path):
     images = speaker.images
     with pytest.raises(TypeError, match="iterable of images, got one"):
         lmm.caption(images[0])
+    for one in (np.asarray(images[0]), np.asarray(images[0])[..., 0]):
+        with pytest.raises(TypeError, match=r"array of shape \(16, 16.*one image: put it in a list"):
+            lmm.caption(one)
     with pytest.raises(TypeError, match="got one str"):
         lmm.extract("dog.png", "dog")
     with pytest.raises(ValueError, match="no images"):
