@@ -5,6 +5,7 @@ what it says and every hidden state on the way are known in closed form. No file
 """
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -30,6 +31,15 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
 WORDS = ["a", "the", "one", "red", "blue", "dog", "cat", "bird", "house", "tree", "on", "in", "and", "photo", "of"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The models here are so small that threads cost more than they do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def byte_level_tokenizer(pieces=WORDS) -> PreTrainedTokenizerFast:

@@ -1,20 +1,10 @@
 import numpy as np
 import pytest
-import torch
 from concepts.world import ANIMALS, PROMPT, SENTENCES, noise_image
-from tiny_models import SpeakingLlava, byte_level_tokenizer
+from tiny_models import SpeakingLlava, byte_level_tokenizer, one_thread  # noqa: F401 (a fixture of every test here)
 
 from coxlmm import LMM, ConceptDictionary, SemiNMF, States
 from coxlmm.grounding import Word, ground_images
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The models here are so small that threads cost more than they do."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
