@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,8 +15,8 @@ from coxlmm.atomic import ensure_replaceable
 from coxlmm.generation import generate
 from coxlmm.images import open_image, sample_id
 from coxlmm.models import as_images, batches
-from coxlmm.states import States, holds_states
-from coxlmm.verification import Candidate, Reservoir, verify_states
+from coxlmm.states import States, holds_states, installed_version
+from coxlmm.verification import Candidate, Reservoir, VerificationError, require_verifiable, verify_states
 from coxlmm.words import WordMatcher, WordNotFoundError, words_of
 
 if TYPE_CHECKING:
@@ -46,6 +45,9 @@ def extract(
 ) -> States:
     """The states that predict ``word`` in the captions the model writes.
 
+    All states are held in memory and saved once, at the end: an interrupted extraction leaves nothing behind, and there
+    is no resuming or sharding yet. For many images, extract from parts of them, each with an ``out`` of its own.
+
     Every image is captioned greedily; an image counts when its caption, and its reference where references are given,
     hold the word. Its row is the residual stream after decoder layer ``layer``, before the final norm, at the position
     whose next token is the word's (first occurrence). Only generated tokens are searched, never the prompt.
@@ -62,7 +64,7 @@ def extract(
         Decoder layer, from 0; negative numbers count from the end.
     batch_size, max_new_tokens : int
     sample_ids : iterable of str, optional
-        One an image. Default: file names for paths, positions in ``images`` otherwise.
+        One an image, all different. Default: the paths as given, positions in ``images`` for what is no path.
     token : {"first", "last", "mean"}
         Which state stands for a word of several tokens: the one that predicts its first token, its last, or the mean
         of those that predict any of them.
@@ -72,7 +74,8 @@ def extract(
         So many states, drawn at random, are computed again at the end, each in one plain forward pass of its own
         without cache, batch or this library's hook, and compared: see :func:`coxlmm.verification.verify_states`.
     out : path, optional
-        Where to save the states: see :meth:`States.save`.
+        Where to save the states: see :meth:`States.save`. They are saved before they are verified, and once more with
+        what came out of it in ``manifest["verified"]``.
     progress : bool or callable
         True for a progress bar, or ``progress(done, total)``, called after each batch with the number of images seen
         and their total number, None where it is unknown.
@@ -87,16 +90,19 @@ def extract(
     WordNotFoundError
         If no image counts; the message has the most frequent words that do occur.
     ValueError
-        If an image cannot be read (named), inputs differ in length, or an option is not one of those above.
-    IndexError
+        If an image cannot be read (named), two have the same sample id, inputs differ in length, an option is not one
+        of those above, or states of this model cannot be verified.
+    LayerError
         If there is no such layer.
     VerificationError
-        If a verified state differs.
+        If a verified state differs. The states are at ``out`` all the same, with the message in their manifest.
     """
     if token not in get_args(TokenChoice):
         raise ValueError(f"token must be one of {', '.join(get_args(TokenChoice))}, got {token!r}")
     if verify < 0:
         raise ValueError(f"verify must be the number of states to check, got {verify}")
+    if verify:
+        require_verifiable(lmm)
     matcher = WordMatcher(word, case_sensitive, plural)
     index = lmm.layer_index(layer)
     if out is not None:
@@ -146,10 +152,8 @@ def extract(
         "batch_size": batch_size,
         "decoding": "greedy",
         "counts": tally.counts(),
-        "versions": _versions(),
+        "versions": {name: installed_version(name) for name in ("coxlmm", "torch", "transformers", "tokenizers")},
     }
-    if verify:
-        manifest["verified"] = verify_states(lmm, reservoir.drawn, index)
     states = States(
         X=np.stack(rows),
         sample_ids=[s.id for s in kept],
@@ -160,6 +164,15 @@ def extract(
     )
     if out is not None:
         states.save(out)
+    if verify:
+        try:
+            manifest["verified"] = verify_states(lmm, reservoir.drawn, index)
+        except VerificationError as error:
+            manifest["verified"] = {"error": str(error)}
+            raise
+        finally:
+            if out is not None and "verified" in manifest:
+                states.save(out)
     return states
 
 
@@ -180,6 +193,12 @@ def _samples(
             raise TypeError(f"{name} must be one string for each image, got the single string {values!r}")
         if isinstance(values, Sized) and isinstance(images, Sized) and len(values) != len(images):
             raise ValueError(f"{name} must have one entry for each of the {len(images)} images, got {len(values)}")
+    if sample_ids is None and isinstance(images, (list, tuple)):
+        # Known before the work, so refused before it.
+        sample_ids = [sample_id(image, index) for index, image in enumerate(images)]
+    if isinstance(sample_ids, (list, tuple)):
+        _refuse_repeated(sample_ids)
+    seen: set[str] = set()
     columns = zip(
         images,
         repeat(None) if references is None else _then_end(references),
@@ -192,7 +211,17 @@ def _samples(
             raise ValueError(f"{short} ended after {index} entries, before the images did")
         if references is not None and not isinstance(reference, str):
             raise TypeError(f"the reference of image {index} must be a string, got {type(reference).__name__}")
-        yield _Sample(index, sample_id(image, index) if name is None else str(name), image, reference)
+        name = sample_id(image, index) if name is None else str(name)
+        _refuse_repeated([name], seen)
+        yield _Sample(index, name, image, reference)
+
+
+def _refuse_repeated(names: Iterable[Any], seen: set[str] | None = None) -> None:
+    seen = set() if seen is None else seen
+    for name in map(str, names):
+        if name in seen:
+            raise ValueError(f"two images have the sample id {name!r}: give each its own (sample_ids=...)")
+        seen.add(name)
 
 
 _END = object()
@@ -269,14 +298,3 @@ def _reporting(progress: Progress, total: int | None) -> Iterator[Callable[[int]
             yield lambda done: bar.update(done - bar.n)
     else:
         yield lambda done: None
-
-
-def _versions() -> dict[str, str | None]:
-    return {name: _version(name) for name in ("coxlmm", "torch", "transformers", "tokenizers")}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:  # run from a source tree
-        return None

@@ -2,10 +2,11 @@
 
 import io
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -190,9 +191,9 @@ def ground_images(
         Samples for each concept; fewer where fewer activate it at all.
     images : mapping, callable, sequence, directory, or None
         Where the images are: a mapping or a callable from sample id to image; the sequence that the states were
-        extracted from, when sample ids are positions in it (the default ids); the directory in which sample ids are
-        file names. Images are PIL images, paths, or arrays. None: the sample ids that are paths of files are opened,
-        others have no image.
+        extracted from, when sample ids are the default ones (paths, or positions in it); the directory in which sample
+        ids are files. Paths that have moved are found by the file's name, when no two samples share it. Images are PIL
+        images, paths, or arrays. None: the sample ids that are paths of files are opened, others have no image.
 
     Returns
     -------
@@ -207,7 +208,7 @@ def ground_images(
     if n_images < 1:
         raise ValueError(f"n_images must be at least 1, got {n_images}")
     indices, activations = _core.max_activating(codes, min(n_images, len(codes)))
-    find = _finder(images)
+    find = _finder(images, sample_ids)
 
     @cache
     def thumbnail_of(sample: int) -> bytes | None:
@@ -242,30 +243,56 @@ def thumbnail(image: Any, side: int = THUMBNAIL_SIDE) -> bytes | None:
     return buffer.getvalue()
 
 
-def _finder(images: ImageSource) -> Callable[[str], Any]:
+def _finder(images: ImageSource, sample_ids: Sequence[str]) -> Callable[[str], Any]:
     if images is None:
         return lambda sample_id: sample_id if _is_file(sample_id) else None
     if isinstance(images, (str, os.PathLike)):
         directory = Path(images)
         if not directory.is_dir():
             raise ValueError(f"images must be found in a directory, and {str(directory)!r} is none")
-        return lambda sample_id: _named(sample_id, directory / sample_id, (directory / sample_id).is_file(), directory)
+        own = _own_names(sample_ids)
+
+        def in_directory(sample_id: str) -> Path:
+            path = directory / sample_id
+            if not _is_file(path) and PurePath(sample_id).name in own:
+                path = directory / PurePath(sample_id).name
+            return _named(sample_id, path, _is_file(path), directory)
+
+        return in_directory
     if isinstance(images, Mapping):
         return lambda sample_id: _named(sample_id, images.get(sample_id), sample_id in images, "the mapping")
     if callable(images):
         return images
+    return _in_sequence(images, sample_ids)
+
+
+def _in_sequence(images: Sequence[Any], sample_ids: Sequence[str]) -> Callable[[str], Any]:
     n = len(images)
+    # Only paths are looked through: to go through a sequence of anything else might open every image.
+    paths = [os.fspath(image) for image in images] if n and isinstance(images[0], (str, os.PathLike)) else []
+    own, names = _own_names(sample_ids), _own_names(paths)
+    by_path = {path: path for path in paths}
+    by_name = {PurePath(path).name: path for path in paths if PurePath(path).name in names}
 
-    def at_position(sample_id: str) -> Any:
-        position = int(sample_id) if sample_id.isdecimal() else n
-        if position >= n:
-            raise ValueError(
-                f"images is a sequence of {n}, so sample ids must be positions in it, but one is {sample_id!r}: "
-                f"give a mapping or a callable from sample id to image"
-            )
-        return images[position]
+    def at_position_or_path(sample_id: str) -> Any:
+        if sample_id in by_path:
+            return by_path[sample_id]
+        if sample_id.isdecimal() and int(sample_id) < n:
+            return images[int(sample_id)]
+        name = PurePath(sample_id).name
+        if name in own and name in by_name:
+            return by_name[name]
+        raise ValueError(
+            f"images is a sequence of {n}, so sample ids must be positions in it or paths that it holds, but one is "
+            f"{sample_id!r}: give a mapping or a callable from sample id to image"
+        )
 
-    return at_position
+    return at_position_or_path
+
+
+def _own_names(paths: Iterable[str]) -> set[str]:
+    """The names of files that only one of ``paths`` has."""
+    return {name for name, count in Counter(PurePath(path).name for path in paths).items() if count == 1}
 
 
 def _named(sample_id: str, image: Any, present: bool, where: Any) -> Any:
@@ -274,7 +301,7 @@ def _named(sample_id: str, image: Any, present: bool, where: Any) -> Any:
     return image
 
 
-def _is_file(path: str) -> bool:
+def _is_file(path: str | Path) -> bool:
     try:
         return Path(path).is_file()
     except (OSError, ValueError):  # too long, or with a null character: a caption, not a path

@@ -1,15 +1,14 @@
 """Images as they are handed in: opened when their turn comes, named when they fail."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
 
 
 def sample_id(image: Any, index: int) -> str:
-    """The file's name for a path, the position in the input otherwise."""
-    return Path(image).name if isinstance(image, (str, os.PathLike)) else str(index)
+    """The path as it was given, the position in the input where the image is none."""
+    return os.fspath(image) if isinstance(image, (str, os.PathLike)) else str(index)
 
 
 def open_image(image: Any, index: int) -> Any:

@@ -17,6 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedM
 from transformers.utils import cached_file
 
 from coxlmm.architecture import Architecture, loaded_weights
+from coxlmm.errors import CoxlmmError
 from coxlmm.generation import generate
 from coxlmm.images import open_image
 from coxlmm.words import DecodedTokens
@@ -31,6 +32,10 @@ _COMPLETION = "A photo of"
 _SETTINGS_FILE = "coxlmm.json"
 # What of from_pretrained's arguments says where to load from, and so concerns the processor as well as the model.
 _SOURCE_ARGUMENTS = ("revision", "token", "cache_dir", "force_download", "local_files_only", "trust_remote_code")
+
+
+class LayerError(CoxlmmError, IndexError):
+    """The model has no such decoder layer."""
 
 
 class LMM:
@@ -163,11 +168,11 @@ class LMM:
 
         Raises
         ------
-        IndexError
+        LayerError
             If there is no such layer.
         """
         if not -self.n_layers <= layer < self.n_layers:
-            raise IndexError(
+            raise LayerError(
                 f"layer {layer} is out of range: the model has {self.n_layers} decoder layers, "
                 f"0 to {self.n_layers - 1} or -{self.n_layers} to -1"
             )
@@ -328,8 +333,8 @@ def as_images(images: Iterable[Any]) -> Iterable[Any]:
         raise TypeError(f"images must be a sequence or an iterable of images, got one {type(images).__name__}")
     if getattr(images, "ndim", None) in (2, 3):
         raise TypeError(
-            f"images must be a sequence or an iterable of images, got an array of shape {tuple(images.shape)}, which is "
-            f"one image: put it in a list"
+            f"images must be a sequence or an iterable of images, got an array of shape {tuple(images.shape)}, "
+            f"which is one image: put it in a list"
         )
     return images
 

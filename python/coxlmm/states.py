@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,14 @@ class States:
 def _as_index(indices: ArrayLike) -> np.ndarray:
     index = np.atleast_1d(np.asarray(indices))
     return index.astype(np.int64) if index.size == 0 else index
+
+
+def installed_version(package: str) -> str | None:
+    """The version of an installed package, for manifests; None where there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # run from a source tree
+        return None
 
 
 def holds_states(path: Path) -> bool:

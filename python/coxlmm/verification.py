@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from coxlmm.errors import CoxlmmError
 from coxlmm.images import open_image
 from coxlmm.words import TokenSpan
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
 
-class VerificationError(RuntimeError):
+class VerificationError(CoxlmmError, RuntimeError):
     """A state that was computed again differs from the one that was extracted."""
 
 
@@ -56,6 +57,18 @@ class Reservoir:
                 self.drawn[slot] = candidate
 
 
+def require_verifiable(lmm: "LMM") -> None:
+    """Raises ValueError for models that :func:`verify_states` cannot check: to be asked before long work.
+
+    These are encoder-decoder models, whose passes it does not know how to arrange, and precisions without a tolerance.
+    """
+    if lmm.model.config.is_encoder_decoder:
+        raise ValueError(f"verify works for decoder-only models, {type(lmm.model).__name__} is an encoder-decoder")
+    if lmm.model.dtype not in TOLERANCE:
+        known = ", ".join(str(dtype).removeprefix("torch.") for dtype in TOLERANCE)
+        raise ValueError(f"verify knows the tolerance of {known}, the model is in {lmm.model.dtype}")
+
+
 def verify_states(lmm: "LMM", candidates: list[Candidate], layer: int) -> dict[str, Any]:
     """Computes states again and compares.
 
@@ -75,10 +88,9 @@ def verify_states(lmm: "LMM", candidates: list[Candidate], layer: int) -> dict[s
     VerificationError
         If a state is off by more than the tolerance; the message names the sample.
     ValueError
-        For encoder-decoder models, whose passes this does not know how to arrange.
+        See :func:`require_verifiable`.
     """
-    if lmm.model.config.is_encoder_decoder:
-        raise ValueError(f"verify works for decoder-only models, {type(lmm.model).__name__} is an encoder-decoder")
+    require_verifiable(lmm)
     tolerance = TOLERANCE[lmm.model.dtype]
     worst = 0.0
     for candidate in candidates:

@@ -14,9 +14,9 @@ PACKAGE = ROOT / "python" / "coxlmm"
 
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
-    "atomic", "words", "architecture", "images", "generation", "models", "states", "verification", "extraction",
-    "estimators", "grounding", "dictionary", "serialization", "explanation", "evaluation", "report", "plots", "demo",
-    "cli",
+    "atomic", "errors", "words", "architecture", "images", "generation", "models", "states", "verification",
+    "extraction", "estimators", "grounding", "dictionary", "serialization", "explanation", "evaluation", "report",
+    "plots", "demo", "cli",
 ]  # fmt: skip
 NUMERICAL = ["states", "estimators", "grounding", "dictionary"]
 
@@ -109,8 +109,9 @@ def python_files() -> list[tuple[str, Path]]:
     files = []
     for path in sorted(PACKAGE.rglob("*.py")):
         where = station("coxlmm." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts))
-        if where is None and path.parent == PACKAGE and path.name != "__init__.py":
-            raise AssertionError(f"{path.name} has no place in the order of tests/python/test_layout.py: give it one")
+        if where is None and path != PACKAGE / "__init__.py":
+            name = path.relative_to(PACKAGE)
+            raise AssertionError(f"{name} has no place in the order of tests/python/test_layout.py: give it one")
         if where:
             files.append((where, path))
     return files
@@ -153,6 +154,19 @@ def test_every_include_is_seen():
 )
 def test_the_rules_tell_right_from_wrong(source, target, expected):
     assert allowed(source, target) is expected
+
+
+@pytest.mark.parametrize("name", ["new.py", "new/__init__.py", "new/part.py"])
+def test_a_new_part_needs_a_place_in_the_flow(tmp_path, monkeypatch, name):
+    for known in ("__init__.py", "states.py", "cli/__init__.py", "cli/part.py"):
+        (tmp_path / known).parent.mkdir(exist_ok=True)
+        (tmp_path / known).touch()
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    assert [where for where, _ in python_files()] == ["cli", "cli", "states"]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(AssertionError, match=f"{name} has no place"):
+        python_files()
 
 
 def test_python_modules_import_only_upwards():

@@ -60,6 +60,25 @@ def test_sample_ids_that_are_paths_are_opened_by_default(tmp_path):
     assert [hit.thumbnail for hit in hits[0][1:]] == [None, None]
 
 
+def test_paths_are_found_again_in_what_they_were_extracted_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ids = ["a/1.png", "b/1.png", "b/2.png", "b/3"]
+    for name, value in zip(ids, (0, 60, 120, 180), strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        plain(value).save(tmp_path / name, "PNG")
+    for images in (ids, [tmp_path.joinpath(name).relative_to(tmp_path) for name in ids], None, tmp_path):
+        hits = of(images=images, ids=ids)
+        assert [color(hit)[0] for hit in hits[0]] == [60, 0, 120]
+    # Moved to elsewhere, those of a name of their own are found; the others are not mixed up.
+    moved = [tmp_path / name for name in ids]
+    single = CODES * [[0], [0], [1], [1]]
+    for images in (moved, tmp_path / "b"):
+        hits = of(single, images=images, ids=ids)
+        assert [color(hits[k][0])[0] for k in (0, 1)] == [120, 180]
+        with pytest.raises(ValueError, match=r"'b/1\.png'"):
+            of(images=images, ids=ids)
+
+
 def test_each_image_is_read_once():
     asked = []
     of(codes=np.ones((4, 5)), images=lambda name: asked.append(name) or plain(0))

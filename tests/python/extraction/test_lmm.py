@@ -6,11 +6,11 @@ import torch
 from tiny_models import CHAT_TEMPLATE, PROMPT, byte_level_tokenizer, image, tiny_idefics3, tiny_llava
 from tokenizers import processors
 
-from coxlmm import LMM
+from coxlmm import LMM, States
 from coxlmm.architecture import Architecture, UnsupportedModelError
 from coxlmm.generation import generate, last_positions
 from coxlmm.images import open_image
-from coxlmm.verification import VerificationError
+from coxlmm.verification import TOLERANCE, VerificationError
 
 SHAPES = [(16, 16), (32, 16), (16, 32), (48, 16)]
 
@@ -133,6 +133,34 @@ def test_verify_notices_a_wrong_output_embedding(images):
         lmm.extract(images, word, max_new_tokens=8, verify=1)
     # At other layers there is no ranking to compare.
     assert lmm.extract(images, word, layer=0, max_new_tokens=8, verify=1).manifest["verified"]["n"] == 1
+
+
+def test_what_cannot_be_verified_is_refused_before_the_work(monkeypatch):
+    lmm = build("llava")
+    pictures = (pytest.fail("captioned") for _ in range(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(lmm.model.config, "is_encoder_decoder", True)
+        with pytest.raises(ValueError, match="LlavaForConditionalGeneration is an encoder-decoder"):
+            lmm.extract(pictures, "dog", verify=1)
+    monkeypatch.delitem(TOLERANCE, torch.float32)
+    with pytest.raises(ValueError, match=r"tolerance of float64, .*the model is in torch\.float32"):
+        lmm.extract(pictures, "dog", verify=1)
+
+
+def test_states_that_are_not_confirmed_are_not_lost(images, tmp_path):
+    lmm = build("llava")
+    word = said_word(lmm, images)
+    out = tmp_path / "states"
+    confirmed = lmm.extract(images, word, max_new_tokens=8, verify=2, out=out)
+    assert States.load(out).manifest == confirmed.manifest
+    assert confirmed.manifest["verified"]["n"] == 2
+    parts = lmm.architecture
+    lmm.architecture = Architecture(parts.layers, parts.layers_name, torch.nn.Identity(), parts.output_embedding)
+    with pytest.raises(VerificationError) as raised:
+        lmm.extract(images, word, max_new_tokens=8, verify=2, out=out)
+    kept = States.load(out)
+    np.testing.assert_array_equal(kept.X, confirmed.X)
+    assert kept.manifest["verified"] == {"error": str(raised.value)}
 
 
 def test_normalize_is_the_models_own_in_float32(images):

@@ -147,11 +147,31 @@ def test_files(lmm, speaker, tmp_path):
         paths.append(tmp_path / f"picture {i}.png")
         picture.save(paths[-1])
     states = lmm.extract(paths, "dog", out=tmp_path / "states")
-    assert states.sample_ids == ["picture 0.png", "picture 4.png"]
+    assert states.sample_ids == [str(paths[0]), str(paths[4])]
     assert lmm.extract([str(p) for p in paths], "dog", sample_ids=list("vwxyz")).sample_ids == ["v", "z"]
     saved = type(states).load(tmp_path / "states")
     np.testing.assert_array_equal(saved.X, states.X)
     assert saved.manifest == states.manifest
+
+
+def test_two_images_of_one_name_are_two_samples(lmm, speaker, tmp_path):
+    paths = [tmp_path / folder / "1.png" for folder in "ab"]
+    for path, picture in zip(paths, (speaker.images[0], speaker.images[4]), strict=True):
+        path.parent.mkdir()
+        picture.save(path)
+    states = lmm.extract(paths, "dog")
+    assert states.sample_ids == [str(path) for path in paths]
+    assert states.captions == ["a red dog", "this hot dog"]
+
+
+def test_two_samples_of_one_id_are_refused(lmm, speaker):
+    nothing_done = {"progress": lambda done, total: pytest.fail("captioned")}
+    with pytest.raises(ValueError, match="two images have the sample id '7'"):
+        lmm.extract(speaker.images, "dog", sample_ids=[1, 7, 2, 7, 3], **nothing_done)
+    with pytest.raises(ValueError, match=r"two images have the sample id 'a\.png'"):
+        lmm.extract(["a.png", "b.png", "a.png"], "dog", **nothing_done)
+    with pytest.raises(ValueError, match="two images have the sample id 'x'"):
+        lmm.extract(iter(speaker.images), "dog", sample_ids=iter("axbxc"))
 
 
 def test_any_mode_of_image(lmm, speaker):
