@@ -121,7 +121,7 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
     ------
     ValueError
         If the caption lacks the word (the message has the caption), the image cannot be read, the dictionary does not
-        know its word, or the model has another number of features or layers.
+        know its word, or the model has another prompt, or another number of features or layers.
     """
     if n_concepts < 1:
         raise ValueError(f"n_concepts must be at least 1, got {n_concepts}")
@@ -132,6 +132,12 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
         raise ValueError(
             f"the dictionary is of {manifest.get('model_id')} with {manifest['n_layers']} layers, "
             f"but {lmm.model_id} has {lmm.n_layers}"
+        )
+    prompt = manifest.get("prompt", lmm.prompt)
+    if prompt != lmm.prompt:
+        raise ValueError(
+            f"the dictionary's states were extracted with the prompt {prompt!r}, but the model has {lmm.prompt!r}: "
+            f"load it with prompt=dictionary.manifest['prompt']"
         )
     matching = {key: manifest[key] for key in ("case_sensitive", "plural") if key in manifest}
     options = {key: manifest[key] for key in ("token", "max_new_tokens") if key in manifest}

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from coxlmm.atomic import ensure_present, replaced_directory
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.grounding import ImageHit, Word
+from coxlmm.states import installed_version
 
 _FORMAT = "coxlmm.concept_dictionary"
 _VERSION = 1
@@ -27,7 +28,8 @@ _ESTIMATORS = "coxlmm.estimators"
 def save(dictionary: ConceptDictionary, path: str | os.PathLike[str]) -> Path:
     """Writes a directory, whole or not at all; a dictionary saved there before is replaced.
 
-    The states themselves are not kept; codes, captions and the thumbnails of grounded images are, so a loaded
+    A model that was loaded from a local directory is named by the last part of its path alone. The states themselves
+    are not kept; codes, captions and the thumbnails of grounded images are, so a loaded
     dictionary encodes, explains and reports as this one does.
 
     Raises
@@ -38,16 +40,17 @@ def save(dictionary: ConceptDictionary, path: str | os.PathLike[str]) -> Path:
         If the estimator is not one of :mod:`coxlmm.estimators`: there would be no safe way to load it.
     """
     kind, params, fitted, tensors = _take_apart(dictionary.estimator)
+    manifest = dictionary.manifest | _public(dictionary.manifest)
     tensors["codes"] = dictionary.codes
     tensors["error_shares"] = np.asarray(dictionary.error_shares, dtype=np.float64)
     files, images = _images(dictionary.images)
     config = {
         "format": _FORMAT,
         "version": _VERSION,
-        "coxlmm_version": _package_version(),
+        "coxlmm_version": installed_version("coxlmm"),
         "estimator": {"class": kind, "params": params, "fitted": fitted},
         "relative_error": dictionary.relative_error,
-        "manifest": dictionary.manifest,
+        "manifest": manifest,
         "samples": {"ids": dictionary.sample_ids, "captions": dictionary.captions},
         "words": [[list(word) for word in words] for words in dictionary.words],
         "images": images,
@@ -58,7 +61,7 @@ def save(dictionary: ConceptDictionary, path: str | os.PathLike[str]) -> Path:
         # File names that are no text reach Python as lone surrogates, whose JSON is their escape.
         (directory / _CONFIG).write_bytes(document.encode("utf-8", "backslashreplace"))
         save_file({name: np.ascontiguousarray(a) for name, a in tensors.items()}, directory / _TENSORS)
-        (directory / _CARD).write_bytes(_card(dictionary, kind, params).encode("utf-8", "replace"))
+        (directory / _CARD).write_bytes(_card(dictionary, manifest, kind, params).encode("utf-8", "replace"))
         for name, data in files.items():
             (directory / name).parent.mkdir(exist_ok=True)
             (directory / name).write_bytes(data)
@@ -130,8 +133,8 @@ def _is_json(value: Any) -> bool:
 
 
 def _images(hits: list[list[ImageHit]]) -> tuple[dict[str, bytes], list[list[dict[str, Any]]]]:
-    """The files of all thumbnails, one for each sample, and the entries that name them."""
-    names: dict[str, str] = {}  # sample ids may be anything, and so are no file names
+    """The files of all thumbnails, equal ones once, and the entries that name them."""
+    names: dict[bytes, str] = {}  # by content: sample ids may be anything, even the same for two images
     files: dict[str, bytes] = {}
     entries: list[list[dict[str, Any]]] = []
     for row in hits:
@@ -139,7 +142,7 @@ def _images(hits: list[list[ImageHit]]) -> tuple[dict[str, bytes], list[list[dic
         for hit in row:
             entry = {"sample_id": hit.sample_id, "activation": hit.activation, "caption": hit.caption, "file": None}
             if hit.thumbnail is not None:
-                entry["file"] = names.setdefault(hit.sample_id, f"images/{len(names):05d}.webp")
+                entry["file"] = names.setdefault(hit.thumbnail, f"images/{len(names):05d}.webp")
                 files[entry["file"]] = hit.thumbnail
             entries[-1].append(entry)
     return files, entries
@@ -190,22 +193,24 @@ def _holds_dictionary(path: Path) -> bool:
     return True
 
 
-def _package_version() -> str | None:
-    try:
-        return metadata.version("coxlmm")
-    except metadata.PackageNotFoundError:  # run from a source tree
-        return None
+def _public(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What of a manifest is said otherwise in a dictionary, which is for sharing: no paths of this machine."""
+    model = manifest.get("model_id")
+    if not model or not os.path.isabs(model):
+        return {}
+    return {"model_id": os.path.basename(os.path.normpath(model)), "model_is_local": True}
 
 
-def _card(dictionary: ConceptDictionary, kind: str, params: dict[str, Any]) -> str:
+def _card(dictionary: ConceptDictionary, manifest: dict[str, Any], kind: str, params: dict[str, Any]) -> str:
     """The model card. Everything that came from a model or a data set is quoted, so that it cannot become markup."""
-    manifest = dictionary.manifest
+    prompt = manifest.get("prompt")
+    as_extracted = "" if prompt is None else f", prompt={prompt!r}"
     facts = {
         "model": manifest.get("model_id"),
         "revision": manifest.get("revision"),
         "layer": manifest.get("layer"),
         "word": dictionary.word,
-        "prompt": manifest.get("prompt"),
+        "prompt": prompt,
         "samples": dictionary.n_samples,
         "concepts": dictionary.n_concepts,
         "relative squared error": f"{dictionary.relative_error:.4f}",
@@ -238,7 +243,7 @@ Concept vectors that decompose the states with which a frozen image-text model p
 from coxlmm import LMM, ConceptDictionary
 
 dictionary = ConceptDictionary.from_pretrained("path/of/this/directory")
-lmm = LMM.from_pretrained("the model above")
+lmm = LMM.from_pretrained("the model above"{as_extracted})
 print(dictionary.explain(lmm, "image.jpg"))
 ```
 

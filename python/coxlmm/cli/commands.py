@@ -1,6 +1,7 @@
 """What can be asked for, and with which options."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,12 +31,24 @@ app = typer.Typer(
 
 Word = Annotated[str, typer.Option(help="The word of interest.")]
 NConcepts = Annotated[int, typer.Option(help="Number of concepts, K.", min=1)]
-L1 = Annotated[float, typer.Option(help="Weight of the sparsity penalty (the paper's lambda).", min=0)]
+L1 = Annotated[
+    float,
+    typer.Option(
+        help="Weight of the sparsity penalty (the paper's lambda), in the unit of the states: a concept is used where "
+        "it explains more than half as much of a state's length.",
+        min=0,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of the fit.")]
 BatchSize = Annotated[int, typer.Option(help="Images captioned at a time.", min=1)]
 Dtype = Annotated[str | None, typer.Option(help="Precision: float32, bfloat16, ... Default: as extracted, or stored.")]
 DeviceMap = Annotated[str | None, typer.Option(help='Where the model goes, for transformers: "auto", "cuda", ...')]
-Model = Annotated[str | None, typer.Option(help="Directory or repository. Default: the one extracted from.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Directory or repository. Default: the one extracted from; a dictionary only knows repositories."
+    ),
+]
 
 
 def _print_version(asked: bool) -> None:
@@ -56,6 +69,7 @@ def main(
     """What the program itself understands; --debug is read where errors are printed."""
 
 
+_TOO_MANY_ACTIVE = 0.9  # of all concepts, in the average state
 _IMAGES = "images"  # in the manifest of states: the directory that they were extracted from
 
 
@@ -90,7 +104,12 @@ def extract(
     layer: Annotated[int, typer.Option(help="Decoder layer, from 0; negative counts from the end.")] = -1,
     batch_size: BatchSize = 16,
     max_new_tokens: Annotated[int, typer.Option(help="Longest caption, in tokens.", min=1)] = 32,
+    token: Annotated[
+        str, typer.Option(help="Which token stands for a word of several: first, last, or mean of all.")
+    ] = "first",
+    case_sensitive: Annotated[bool, typer.Option("--case-sensitive", help='"dog" is not "Dog".')] = False,
     plural: Annotated[bool, typer.Option("--plural", help="The word's regular plural counts as the word.")] = False,
+    verify: Annotated[int, typer.Option(help="Compute so many states again, each by itself, and compare.", min=0)] = 0,
     prompt: Annotated[str | None, typer.Option(help='Text to continue; "<image>" is the image\'s place.')] = None,
     dtype: Dtype = None,
     device_map: DeviceMap = None,
@@ -104,7 +123,7 @@ def extract(
     files = find_images(images)
     names = [file.relative_to(images).as_posix() for file in files]
     texts = None if references is None else read_references(references, names)
-    lmm = _load(model, prompt, dtype or "auto", device_map)
+    lmm = _load(_absolute(model), prompt, dtype or "auto", device_map)
     states = lmm.extract(
         files,
         word,
@@ -113,10 +132,15 @@ def extract(
         layer=layer,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
+        token=token,
+        case_sensitive=case_sensitive,
         plural=plural,
+        verify=verify,
+        out=out,
         progress=True,
     )
-    states.manifest[_IMAGES] = images.as_posix()  # where fit finds them again
+    # Where fit finds them again, from whatever directory it is started in.
+    states.manifest[_IMAGES] = os.path.abspath(images)
     states.save(out)
     say(f"{len(states)} of {len(files)} images count, {states.X.shape[1]} features each: {out}")
 
@@ -147,6 +171,11 @@ def fit(
     folder = loaded.manifest.pop(_IMAGES, None)
     dictionary = ConceptDictionary.fit(loaded, SemiNMF(n_concepts, l1=l1, random_state=seed))
     say(f"{n_concepts} concepts of {len(loaded)} states leave {dictionary.relative_error:.1%} unexplained")
+    if dictionary.mean_active > _TOO_MANY_ACTIVE * n_concepts:
+        say(
+            f"warning: the average state activates {dictionary.mean_active:.1f} of {n_concepts} concepts, which is "
+            f"hardly sparse: a larger --l1 (now {l1:g}) makes it fewer"
+        )
     lmm = _load_for(dictionary, model, dtype, device_map)
     words = WordFilter(stop_words="english" if stop_words else ())
     dictionary.ground(lmm, n_images=n_images, n_words=n_words, images=images or folder, word_filter=words)
@@ -209,15 +238,30 @@ def _load_for(dictionary: "ConceptDictionary", model: str | None, dtype: str | N
     name = model or manifest.get("model_id")
     if name is None:
         raise ValueError("the states do not say which model they are of: name it with --model")
-    return _load(name, manifest.get("prompt"), dtype or manifest.get("dtype") or "auto", device_map)
+    if model is None and manifest.get("model_is_local"):
+        # To look for its bare name elsewhere might load somebody else's model.
+        raise ValueError(f"the dictionary is of a model in a local directory, {name!r}: say where it is with --model")
+    # Another model has other revisions.
+    revision = manifest.get("revision") if model is None else None
+    try:
+        return _load(name, manifest.get("prompt"), dtype or manifest.get("dtype") or "auto", device_map, revision)
+    except OSError as error:
+        if model is not None:
+            raise
+        raise OSError(f"the model of the states cannot be loaded, say where it is with --model: {error}") from error
 
 
-def _load(name: str, prompt: str | None, dtype: str, device_map: str | None) -> "LMM":
+def _absolute(model: str) -> str:
+    """A directory by its absolute path, by which it is found from any other directory; a repository as it is."""
+    return os.path.abspath(model) if Path(model).is_dir() else model
+
+
+def _load(name: str, prompt: str | None, dtype: str, device_map: str | None, revision: str | None = None) -> "LMM":
     say(f"loading {name}")
     from transformers.utils import logging
 
     from coxlmm.models import LMM
 
     logging.disable_progress_bar()
-    placed = {} if device_map is None else {"device_map": device_map}
-    return LMM.from_pretrained(name, prompt=prompt, dtype=dtype, **placed)
+    given = {key: value for key, value in (("device_map", device_map), ("revision", revision)) if value is not None}
+    return LMM.from_pretrained(name, prompt=prompt, dtype=dtype, **given)

@@ -101,13 +101,68 @@ def test_the_model_is_loaded_as_it_was_for_the_states(folder, fitted, monkeypatc
     asked = []
     load = LMM.from_pretrained
     monkeypatch.setattr(LMM, "from_pretrained", lambda name, **options: asked.append((name, options)) or load(name))
-    image = folder / "images" / "0.png"
-    assert run("explain", fitted[0], image).exit_code == 0
-    assert run("explain", fitted[0], image, "--dtype", "float64", "--device-map", "cpu").exit_code == 0
+    model, image = str(folder / "model"), folder / "images" / "0.png"
+    assert run("explain", fitted[0], image, "--model", model).exit_code == 0
+    placed = ["--dtype", "float64", "--device-map", "cpu"]
+    assert run("explain", fitted[0], image, "--model", model, *placed).exit_code == 0
     assert asked == [
-        (str(folder / "model"), {"prompt": "<image>", "dtype": "float32"}),
-        (str(folder / "model"), {"prompt": "<image>", "dtype": "float64", "device_map": "cpu"}),
+        (model, {"prompt": "<image>", "dtype": "float32"}),
+        (model, {"prompt": "<image>", "dtype": "float64", "device_map": "cpu"}),
     ]
+
+
+def test_a_repository_is_loaded_at_its_revision(folder, fitted, tmp_path, monkeypatch):
+    dictionary = ConceptDictionary.from_pretrained(fitted[0])
+    dictionary.manifest |= {"model_id": "owner/model", "revision": "c0ffee", "model_is_local": False}
+    saved = dictionary.save_pretrained(tmp_path / "d")
+    asked = []
+
+    def load(name, revision=None, **options):
+        asked.append((name, revision))
+        raise OSError("no network")
+
+    monkeypatch.setattr(LMM, "from_pretrained", load)
+    image = folder / "images" / "0.png"
+    assert "cannot be loaded, say where it is with --model: no network" in failure(run("explain", saved, image))
+    assert "error: no network" in failure(run("explain", saved, image, "--model", "owner/copy"))
+    assert asked == [("owner/model", "c0ffee"), ("owner/copy", None)]
+
+
+def test_the_bare_name_of_a_local_model_is_not_looked_up(folder, fitted):
+    message = failure(run("explain", fitted[0], folder / "images" / "0.png"))
+    assert "in a local directory, 'model': say where it is with --model" in message
+
+
+def test_paths_of_this_machine_are_in_states_and_not_in_dictionaries(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert run("extract", "model", "images", "--word", "dog", "--out", tmp_path / "states").exit_code == 0
+    manifest = States.load(tmp_path / "states").manifest
+    assert (manifest["model_id"], manifest["images"]) == (str(folder / "model"), str(folder / "images"))
+    monkeypatch.chdir(tmp_path)
+    assert run("fit", "states", "--n-concepts", 3, "--out", "dictionary").exit_code == 0
+    for file in ("config.json", "README.md"):
+        text = (tmp_path / "dictionary" / file).read_text()
+        assert str(folder) not in text
+        assert "model" in text
+
+
+def test_extract_hands_its_options_on(folder, tmp_path):
+    arguments = ["extract", folder / "model", folder / "images", "--out", tmp_path / "states"]
+    result = run(*arguments, "--word", "dog", "--verify", 2, "--token", "last", "--case-sensitive")
+    assert result.exit_code == 0, result.output
+    manifest = States.load(tmp_path / "states").manifest
+    assert manifest["verified"]["n"] == 2
+    assert (manifest["token"], manifest["case_sensitive"]) == ("last", True)
+    assert "token must be one of first, last, mean" in failure(run(*arguments, "--word", "dog", "--token", "middle"))
+    assert "'Dog'" in failure(run(*arguments, "--word", "Dog", "--case-sensitive"))
+
+
+def test_fit_warns_of_codes_that_are_not_sparse(extracted, tmp_path, monkeypatch):
+    for mean_active, warned in ((2.69, False), (2.75, True)):
+        monkeypatch.setattr(ConceptDictionary, "mean_active", mean_active)
+        result = run("fit", extracted[0], "--n-concepts", 3, "--l1", 0.5, "--out", tmp_path / "d")
+        assert result.exit_code == 0, result.output
+        assert ("a larger --l1 (now 0.5) makes it fewer" in result.stderr) is warned
 
 
 def test_report_with_and_without_images_to_explain(folder, fitted, tmp_path):
@@ -116,14 +171,16 @@ def test_report_with_and_without_images_to_explain(folder, fitted, tmp_path):
     html = out.read_text()
     assert "A &lt;title&gt;" in html
     assert "Single images" not in html
-    assert run("report", fitted[0], "--out", out, "--explain", folder / "images" / "2.png").exit_code == 0
+    explained = ["--explain", folder / "images" / "2.png", "--model", folder / "model"]
+    assert run("report", fitted[0], "--out", out, *explained).exit_code == 0
     assert "one blue <mark>dog</mark>" in out.read_text()
 
 
 def test_explain_prints_text_or_json(folder, fitted):
-    result = run("explain", fitted[0], folder / "images" / "0.png")
+    model = ["--model", folder / "model"]
+    result = run("explain", fitted[0], folder / "images" / "0.png", *model)
     assert result.stdout.startswith("a red [dog]\n  100%  concept ")
-    result = run("explain", fitted[0], folder / "images" / "0.png", "--json", "--model", folder / "model")
+    result = run("explain", fitted[0], folder / "images" / "0.png", "--json", *model)
     assert json.loads(result.stdout)["caption"] == "a red dog"
 
 
@@ -132,6 +189,7 @@ def failure(result):
     assert result.exit_code == 1
     line = result.stderr.strip().splitlines()[-1]
     assert line.startswith("error: ")
+    assert line.endswith(" (coxlmm --debug ... shows where)")
     assert "Traceback" not in result.output
     return line
 
@@ -143,7 +201,8 @@ def test_errors_are_one_line(folder, fitted, extracted, tmp_path):
     assert "there is no directory" in failure(run("extract", "m", tmp_path / "x", *to, tmp_path / "s"))
     assert "there are no images" in failure(run("extract", "m", tmp_path, *to, tmp_path / "s"))
     assert "refusing to replace" in failure(run("extract", "m", tmp_path, *to, folder))
-    assert "does not contain the word 'dog'" in failure(run("explain", fitted[0], folder / "images/more/6.png"))
+    other = ["explain", fitted[0], folder / "images/more/6.png", "--model", folder / "model"]
+    assert "does not contain the word 'dog'" in failure(run(*other))
     assert "there is no image" in failure(run("explain", fitted[0], tmp_path / "0.png"))
     few = ["fit", extracted[0], "--out", tmp_path / "d"]
     assert "7" in failure(run(*few, "--n-concepts", 7))
@@ -156,15 +215,17 @@ def test_debug_shows_where_an_error_comes_from(tmp_path):
     result = run("--debug", "report", tmp_path)
     assert result.exit_code == 1
     assert "Traceback" in result.stderr
+    assert "shows where" not in result.stderr
     assert "serialization.py" in result.stderr
 
 
-def test_a_mistake_of_the_program_is_not_hidden(monkeypatch, fitted):
+@pytest.mark.parametrize("kind", [AttributeError, KeyError, IndexError, TypeError, RuntimeError])
+def test_a_mistake_of_the_program_is_not_hidden(monkeypatch, fitted, kind):
     def broken(*_, **__):
-        raise AttributeError("a mistake")
+        raise kind("a mistake")
 
     monkeypatch.setattr(ConceptDictionary, "report", broken)
-    assert isinstance(run("report", fitted[0]).exception, AttributeError)
+    assert type(run("report", fitted[0]).exception) is kind
 
 
 def test_demo_hands_its_options_to_the_pipeline(monkeypatch, tmp_path):

@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from concepts.world import noise_image
 
-from coxlmm import ConceptDictionary, SemiNMF
+from coxlmm import LMM, ConceptDictionary, SemiNMF
 from coxlmm.report import report_html
 from coxlmm.words import WordNotFoundError
 
@@ -32,7 +31,7 @@ def test_a_path_is_explained_like_the_image(dog_dictionary, lmm, speaker, tmp_pa
     path = tmp_path / "blue.png"
     speaker.images[2].save(path)
     explanation = dog_dictionary.explain(lmm, path)
-    assert explanation.sample_id == "blue.png"
+    assert explanation.sample_id == str(path)
     assert explanation.to_dict() | {"sample_id": "0"} == dog_dictionary.explain(lmm, speaker.images[2]).to_dict()
 
 
@@ -85,6 +84,12 @@ def test_a_dictionary_of_another_model_is_refused(dog_dictionary, lmm, speaker):
         dog_dictionary.explain(lmm, speaker.images[0], n_concepts=0)
 
 
+def test_another_prompt_is_refused(dog_dictionary, speaker):
+    other = LMM(speaker.model, speaker.processor, prompt="<image>a photo of")
+    with pytest.raises(ValueError, match=r"with the prompt '<image>', but the model has '<image>a photo of'"):
+        dog_dictionary.explain(other, speaker.images[0])
+
+
 def test_a_loaded_dictionary_explains_the_same(dog_dictionary, lmm, speaker, tmp_path):
     loaded = ConceptDictionary.from_pretrained(dog_dictionary.save_pretrained(tmp_path / "d"))
     one, other = (d.explain(lmm, speaker.images[4]) for d in (dog_dictionary, loaded))
@@ -96,4 +101,3 @@ def test_an_image_that_is_not_one_is_named(dog_dictionary, lmm, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"broken\.png"):
         dog_dictionary.explain(lmm, tmp_path / "broken.png")
-    noise_image(0, 16).save(tmp_path / "broken.png")

@@ -58,6 +58,14 @@ def test_names_of_files_that_are_no_text_survive(dictionary, tmp_path):
     assert "犬" in (tmp_path / "d" / "config.json").read_text()
 
 
+def test_images_of_one_sample_id_are_not_mixed_up(dictionary, tmp_path):
+    for hit, value in zip(dictionary.images[0][:3], (b"one", b"other", b"one"), strict=True):
+        object.__setattr__(hit, "thumbnail", value)
+        object.__setattr__(hit, "sample_id", "1.png")
+    loaded = ConceptDictionary.from_pretrained(dictionary.save_pretrained(tmp_path / "d"))
+    assert [hit.thumbnail for hit in loaded.images[0][:3]] == [b"one", b"other", b"one"]
+
+
 def test_before_grounding_it_can_be_saved_too(states, tmp_path):
     fitted = ConceptDictionary.fit(states, SemiNMF(2, random_state=0))
     loaded = ConceptDictionary.from_pretrained(fitted.save_pretrained(tmp_path / "d"))
@@ -187,5 +195,6 @@ def test_the_card_says_what_it_is_and_cannot_be_broken_out_of(dictionary, tmp_pa
     assert card.startswith("---\nlibrary_name: coxlmm\n")
     assert "| prompt | `line # heading \\| 'code' <script>` |" in card
     assert "`owner/model`" in card
+    assert "(\"the model above\", prompt='line\\n\\n# heading | `code` <script>')" in card
     assert "SemiNMF(" in card
     assert "`cat0, cat1" in card
