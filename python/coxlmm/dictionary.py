@@ -95,9 +95,12 @@ class ConceptDictionary:
         Raises
         ------
         ValueError
-            What the estimator raises for states it cannot be fitted to: fewer samples than concepts, NaN.
+            What the estimator raises for states it cannot be fitted to: fewer samples than concepts, NaN. If it is not
+            of the kind that concepts are measured by: ``X ~ codes @ components_`` with codes of at least 0, and no mean
+            taken off before.
         """
         codes = np.asarray(estimator.fit_transform(states.X))
+        _require_parts(estimator, codes)
         relative_error, error_shares = _errors(states.X, codes, np.asarray(estimator.components_))
         return cls(
             estimator=estimator,
@@ -239,6 +242,21 @@ class ConceptDictionary:
             f"ConceptDictionary(word={self.word!r}, n_concepts={self.n_concepts}, n_samples={self.n_samples}, "
             f"model_id={self.manifest.get('model_id')!r}, layer={self.manifest.get('layer')}, "
             f"relative_error={self.relative_error:.3g})"
+        )
+
+
+def _require_parts(estimator: Any, codes: np.ndarray) -> None:
+    """Refuses decompositions that are no sum of concepts, each present or absent: all measures here assume one."""
+    name = type(estimator).__name__
+    if getattr(estimator, "mean_", None) is not None:
+        raise ValueError(
+            f"{name} takes a mean off the states (mean_) before it decomposes them, so codes @ components_ are not the "
+            f"states: use an estimator without, such as SemiNMF"
+        )
+    if codes.size and codes.min() < 0:
+        raise ValueError(
+            f"{name} gave codes down to {codes.min():.3g}, but a concept is present or absent, never negative: use an "
+            f"estimator whose codes are at least 0, such as SemiNMF"
         )
 
 
