@@ -5,7 +5,16 @@ never imports torch or transformers.
 """
 
 from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coxlmm.dictionary import ConceptDictionary as ConceptDictionary
+    from coxlmm.estimators import SemiNMF as SemiNMF
+    from coxlmm.explanation import Explanation as Explanation
+    from coxlmm.models import LMM as LMM
+    from coxlmm.states import States as States
+
+    __version__: str
 
 _EXPORTS = {
     "SemiNMF": "coxlmm.estimators",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import coxlmm
+
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = ROOT / "include" / "coxlmm"
 PACKAGE = ROOT / "python" / "coxlmm"
@@ -188,6 +190,13 @@ def test_the_numerical_part_never_names_torch():
             names = {n.split(".")[0] for n in imported(node)}
             broken += [f"{path.name}:{node.lineno} imports {n}" for n in names & {"torch", "transformers"}]
     assert not broken, "\n".join(broken)
+
+
+def test_type_checkers_see_the_names_that_are_loaded_on_use():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    seen = {a.asname: n.module for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert seen == coxlmm._EXPORTS
 
 
 def test_the_numerical_part_loads_without_torch():
