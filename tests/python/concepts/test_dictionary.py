@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from concepts.world import ANIMALS
-from sklearn.decomposition import PCA, DictionaryLearning, TruncatedSVD
+from sklearn.decomposition import PCA, TruncatedSVD
 
 from coxlmm import ConceptDictionary, SemiNMF, States
 
@@ -48,8 +48,6 @@ def test_decompositions_that_are_no_sum_of_parts_are_refused(states):
         ConceptDictionary.fit(states, PCA(2))
     with pytest.raises(ValueError, match=r"TruncatedSVD gave codes down to -\d.*never negative"):
         ConceptDictionary.fit(states, TruncatedSVD(2, random_state=0))
-    sparse = DictionaryLearning(4, fit_algorithm="cd", transform_algorithm="lasso_cd", positive_code=True, max_iter=5)
-    assert ConceptDictionary.fit(states, sparse).codes.min() >= 0
 
 
 def test_blocks_of_rows_add_up(states, monkeypatch):
