@@ -139,7 +139,8 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
             f"the dictionary's states were extracted with the prompt {prompt!r}, but the model has {lmm.prompt!r}: "
             f"load it with prompt=dictionary.manifest['prompt']"
         )
-    matching = {key: manifest[key] for key in ("case_sensitive", "plural") if key in manifest}
+    matcher = WordMatcher.of(manifest)
+    matching = {"case_sensitive": matcher.case_sensitive, "plural": matcher.plural}
     options = {key: manifest[key] for key in ("token", "max_new_tokens") if key in manifest}
     try:
         states = lmm.extract([image], dictionary.word, layer=manifest["layer"], batch_size=1, **matching, **options)
@@ -154,7 +155,7 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
     x = states.X[0].astype(np.float64)
     residual = x - activations.astype(np.float64) @ dictionary.components
     caption = states.captions[0]
-    span = WordMatcher(dictionary.word, **matching).find(caption)
+    span = matcher.find(caption)
     if span is None:  # stripping spaces cannot remove a word
         raise RuntimeError(f"the word {dictionary.word!r} was found in the generated tokens but not in {caption!r}")
     return Explanation(

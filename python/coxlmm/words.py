@@ -8,10 +8,10 @@ span. Nothing is tokenized a second time: a model is free to spell a word with o
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import regex
 
@@ -51,6 +51,11 @@ class WordMatcher:
     word: str
     case_sensitive: bool = False
     plural: bool = False
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> "WordMatcher":
+        """The one that states were matched with, by the manifest that came with them."""
+        return cls(manifest["word"], bool(manifest.get("case_sensitive")), bool(manifest.get("plural")))
 
     def __post_init__(self) -> None:
         if not isinstance(self.word, str) or not self.word.strip():

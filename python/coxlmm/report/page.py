@@ -128,8 +128,7 @@ def _marker(manifest: dict[str, Any]):
     """Cuts a caption before and after its word of interest."""
     if not manifest.get("word"):
         return lambda caption: (caption, "", "")
-    options = {key: manifest[key] for key in ("case_sensitive", "plural") if key in manifest}
-    matcher = WordMatcher(manifest["word"], **options)
+    matcher = WordMatcher.of(manifest)
 
     def mark(caption: str) -> tuple[str, str, str]:
         start, stop = matcher.find(caption) or (len(caption), len(caption))

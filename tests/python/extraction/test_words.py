@@ -181,3 +181,9 @@ def test_the_error_names_the_frequent_words():
     error = WordNotFoundError.among(WordMatcher("dog"), counts, "none of 3 captions", n=3)
     assert "'dog'" in str(error)
     assert "a (2), cat (2), bird (1)" in str(error)
+
+
+def test_a_matcher_of_a_manifest():
+    assert WordMatcher.of({"word": "dog"}) == WordMatcher("dog")
+    options = {"case_sensitive": True, "plural": True}
+    assert WordMatcher.of({"word": "dog", "layer": 2, **options}) == WordMatcher("dog", **options)
