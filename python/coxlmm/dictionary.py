@@ -97,10 +97,15 @@ class ConceptDictionary:
         ValueError
             What the estimator raises for states it cannot be fitted to: fewer samples than concepts, NaN. If it is not
             of the kind that concepts are measured by: ``X ~ codes @ components_`` with codes of at least 0, and no mean
-            taken off before.
+            taken off before. If no state activates any concept: the penalty is too large.
         """
         codes = np.asarray(estimator.fit_transform(states.X))
         _require_parts(estimator, codes)
+        if not codes.any():
+            norm = float(np.linalg.norm(states.X, axis=1).mean())
+            raise ValueError(
+                f"no state activates any concept of {estimator!r}: states of norm {norm:.4g}; lower its l1"
+            )
         relative_error, error_shares = _errors(states.X, codes, np.asarray(estimator.components_))
         return cls(
             estimator=estimator,

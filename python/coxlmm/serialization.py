@@ -57,7 +57,7 @@ def save(dictionary: ConceptDictionary, path: str | os.PathLike[str]) -> Path:
     }
     document = json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     path = Path(os.path.abspath(path))
-    with replaced_directory(path, _holds_dictionary) as directory:
+    with replaced_directory(path, holds_dictionary) as directory:
         # File names that are no text reach Python as lone surrogates, whose JSON is their escape.
         (directory / _CONFIG).write_bytes(document.encode("utf-8", "backslashreplace"))
         save_file({name: np.ascontiguousarray(a) for name, a in tensors.items()}, directory / _TENSORS)
@@ -185,7 +185,8 @@ def _read_config(file: Path) -> dict[str, Any]:
     return config
 
 
-def _holds_dictionary(path: Path) -> bool:
+def holds_dictionary(path: Path) -> bool:
+    """Whether ``path`` is a directory of a saved dictionary, which saving another replaces."""
     try:
         _read_config(path / _CONFIG)
     except (OSError, ValueError):

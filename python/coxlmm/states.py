@@ -21,7 +21,7 @@ _TENSORS = "states.safetensors"
 _MANIFEST = "manifest.json"
 
 
-@dataclass
+@dataclass(repr=False)
 class States:
     """The states of a model at a word of interest, one row a sample.
 
@@ -69,6 +69,10 @@ class States:
             values = getattr(self, name)
             if values is not None and len(values) != n:
                 raise ValueError(f"{name} must have one entry for each of the {n} rows of X, got {len(values)}")
+
+    def __repr__(self) -> str:
+        word, layer = self.manifest.get("word"), self.manifest.get("layer")
+        return f"States(word={word!r}, layer={layer}, {self.X.shape[0]} samples x {self.X.shape[1]} features)"
 
     def __len__(self) -> int:
         return len(self.X)

@@ -164,13 +164,19 @@ def fit(
 ) -> None:
     """Decompose states into concepts and find their words and images."""
     from coxlmm import ConceptDictionary, SemiNMF, States
+    from coxlmm.atomic import ensure_replaceable
     from coxlmm.grounding import WordFilter
+    from coxlmm.serialization import holds_dictionary
 
+    ensure_replaceable(out, holds_dictionary)
     loaded = States.load(states)
     # The folders of this machine are nobody's business: what is made for sharing must not hold them.
     folder = loaded.manifest.pop(_IMAGES, None)
     dictionary = ConceptDictionary.fit(loaded, SemiNMF(n_concepts, l1=l1, random_state=seed))
-    say(f"{n_concepts} concepts of {len(loaded)} states leave {dictionary.relative_error:.1%} unexplained")
+    say(
+        f"{n_concepts} concepts of {len(loaded)} states leave {dictionary.relative_error:.1%} unexplained; the average "
+        f"state activates {dictionary.mean_active:.1f} of them"
+    )
     if dictionary.mean_active > _TOO_MANY_ACTIVE * n_concepts:
         say(
             f"warning: the average state activates {dictionary.mean_active:.1f} of {n_concepts} concepts, which is "

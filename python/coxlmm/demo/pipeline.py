@@ -11,6 +11,7 @@ from rich.table import Table
 from coxlmm.demo import model, world
 
 SPLIT = "test"
+_SHOWN = 10  # concepts in the table that the run ends with
 
 
 def run(
@@ -112,12 +113,15 @@ def run(
 
 
 def _table(dictionary, word: str) -> Table:
-    table = Table(title=f"what the model represents where it says {word!r}", title_justify="left")
+    shown = (
+        f"the {_SHOWN} largest of {dictionary.n_concepts} concepts" if dictionary.n_concepts > _SHOWN else "concepts"
+    )
+    table = Table(title=f"{shown} where it says {word!r}", title_justify="left")
     table.add_column("concept", justify="right")
     table.add_column("share", justify="right")
     table.add_column("words")
     ranked = sorted(dictionary.concepts, key=lambda c: -c.share_of_activation)
-    for concept in ranked[:10]:
+    for concept in ranked[:_SHOWN]:
         words = ", ".join(text for text, _ in concept.words[:6])
         table.add_row(str(concept.index), f"{concept.share_of_activation:.0%}", words)
     return table

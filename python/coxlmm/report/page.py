@@ -153,4 +153,6 @@ def _layer(manifest: dict[str, Any]) -> str | None:
     layer, n_layers = manifest.get("layer"), manifest.get("n_layers")
     if layer is None:
         return None
-    return f"{layer + 1} of {n_layers}" if n_layers else str(layer)
+    if not n_layers:
+        return str(layer)
+    return f"{layer}, the last of {n_layers}" if layer == n_layers - 1 else f"{layer} (of 0 to {n_layers - 1})"

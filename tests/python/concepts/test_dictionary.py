@@ -70,11 +70,10 @@ def test_shares_of_activation_and_counts(dictionary):
     assert dictionary.mean_active == pytest.approx((codes > 0).sum() / len(codes))
 
 
-def test_a_fit_that_activates_nothing_has_shares_of_zero(states):
-    nothing = ConceptDictionary.fit(states, SemiNMF(3, l1=1e6, random_state=0))
-    assert [c.share_of_activation for c in nothing.concepts] == [0, 0, 0]
-    assert nothing.relative_error == pytest.approx(1)
-    assert nothing.mean_active == 0
+def test_a_fit_that_activates_nothing_is_refused(states):
+    norm = np.linalg.norm(states.X, axis=1).mean()
+    with pytest.raises(ValueError, match=rf"l1=1000000.*norm {norm:.4g}; lower its l1"):
+        ConceptDictionary.fit(states, SemiNMF(3, l1=1e6, random_state=0))
 
 
 def test_the_samples_of_the_fit_encode_to_their_codes(states, dictionary):

@@ -79,7 +79,7 @@ def hostile(dictionary):
 def test_every_concept_has_its_words_images_and_figures(dictionary, page):
     assert "What the model represents where it says “dog”" in page.text
     assert "owner/model" in page.text
-    assert "3 of 3" in page.text  # layer 2, counted from 0
+    assert "2, the last of 3" in page.text
     assert f"Not explained{dictionary.relative_error:.1%}" in page.text
     pictures = {image["src"] for image in page.all("img")}
     for concept in dictionary.concepts:
