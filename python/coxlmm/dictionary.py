@@ -217,6 +217,12 @@ class ConceptDictionary:
         return self.manifest.get("word")
 
     @property
+    def model_name(self) -> str | None:
+        """The model's repository, or the last part of its path: without the folders of the machine that it was on."""
+        model = self.manifest.get("model_id")
+        return os.path.basename(os.path.normpath(model)) if model and os.path.isabs(model) else model
+
+    @property
     def n_concepts(self) -> int:
         return self.codes.shape[1]
 

@@ -95,6 +95,9 @@ class LMM:
             For ``AutoModelForImageTextToText.from_pretrained`` (``dtype``, ``device_map``, ``revision``, ...); those
             that say where to load from go to ``AutoProcessor`` too.
         """
+        if os.path.isdir(name_or_path):
+            # model_id then names it from any directory, and no local path is taken for a repository.
+            name_or_path = os.path.abspath(name_or_path)
         source = {key: kwargs[key] for key in _SOURCE_ARGUMENTS if key in kwargs}
         model = AutoModelForImageTextToText.from_pretrained(name_or_path, **kwargs)
         processor = AutoProcessor.from_pretrained(name_or_path, **source)

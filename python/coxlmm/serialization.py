@@ -40,7 +40,10 @@ def save(dictionary: ConceptDictionary, path: str | os.PathLike[str]) -> Path:
         If the estimator is not one of :mod:`coxlmm.estimators`: there would be no safe way to load it.
     """
     kind, params, fitted, tensors = _take_apart(dictionary.estimator)
-    manifest = dictionary.manifest | _public(dictionary.manifest)
+    manifest = dict(dictionary.manifest)
+    if dictionary.model_name != manifest.get("model_id"):
+        # A dictionary is for sharing, and holds no paths of this machine.
+        manifest |= {"model_id": dictionary.model_name, "model_is_local": True}
     tensors["codes"] = dictionary.codes
     tensors["error_shares"] = np.asarray(dictionary.error_shares, dtype=np.float64)
     files, images = _images(dictionary.images)
@@ -192,14 +195,6 @@ def holds_dictionary(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
-
-
-def _public(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What of a manifest is said otherwise in a dictionary, which is for sharing: no paths of this machine."""
-    model = manifest.get("model_id")
-    if not model or not os.path.isabs(model):
-        return {}
-    return {"model_id": os.path.basename(os.path.normpath(model)), "model_is_local": True}
 
 
 def _card(dictionary: ConceptDictionary, manifest: dict[str, Any], kind: str, params: dict[str, Any]) -> str:

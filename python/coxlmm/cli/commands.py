@@ -123,7 +123,7 @@ def extract(
     files = find_images(images)
     names = [file.relative_to(images).as_posix() for file in files]
     texts = None if references is None else read_references(references, names)
-    lmm = _load(_absolute(model), prompt, dtype or "auto", device_map)
+    lmm = _load(model, prompt, dtype or "auto", device_map)
     states = lmm.extract(
         files,
         word,
@@ -255,11 +255,6 @@ def _load_for(dictionary: "ConceptDictionary", model: str | None, dtype: str | N
         if model is not None:
             raise
         raise OSError(f"the model of the states cannot be loaded, say where it is with --model: {error}") from error
-
-
-def _absolute(model: str) -> str:
-    """A directory by its absolute path, by which it is found from any other directory; a repository as it is."""
-    return os.path.abspath(model) if Path(model).is_dir() else model
 
 
 def _load(name: str, prompt: str | None, dtype: str, device_map: str | None, revision: str | None = None) -> "LMM":

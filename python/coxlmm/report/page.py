@@ -71,7 +71,7 @@ def report_html(
         explanations=list(explanations),
         largest_share=max(c.share_of_activation for c in ranked) or 1.0,
         mark=_marker(manifest),
-        model=_model_name(manifest.get("model_id")),
+        model=dictionary.model_name,
         layer=_layer(manifest),
         setting=_setting(dictionary.estimator),
     )  # fmt: skip
@@ -135,13 +135,6 @@ def _marker(manifest: dict[str, Any]):
         return caption[:start], caption[start:stop], caption[stop:]
 
     return mark
-
-
-def _model_name(model_id: str | None) -> str | None:
-    """A model's name, without the folders of the machine that it was on."""
-    if model_id is None or not os.path.isabs(model_id):
-        return model_id
-    return Path(model_id).name
 
 
 def _setting(estimator: Any) -> str:

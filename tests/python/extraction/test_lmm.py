@@ -278,7 +278,7 @@ def test_captions_are_greedy_whatever_the_checkpoint_says(images):
 
 
 @pytest.mark.parametrize("name", ["llava", "idefics3"])
-def test_saved_and_loaded(name, images, tmp_path):
+def test_saved_and_loaded(name, images, tmp_path, monkeypatch):
     lmm = build(name)
     lmm = LMM(lmm.model, lmm.processor, prompt="one photo of<image>the")
     lmm.save_pretrained(tmp_path / "model")
@@ -287,6 +287,8 @@ def test_saved_and_loaded(name, images, tmp_path):
     assert loaded.prompt == "one photo of<image>the"
     assert LMM.from_pretrained(tmp_path / "model", prompt="<image>a").prompt == "<image>a"
     assert loaded.model_id == str(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    assert LMM.from_pretrained("model").model_id == str(tmp_path / "model")
     word = said_word(lmm, images)
     before, after = (m.extract(images, word, max_new_tokens=8) for m in (lmm, loaded))
     assert before.captions == after.captions
