@@ -10,6 +10,7 @@
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
 #include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/detail/grounding.hpp"
 
 namespace coxlmm {
@@ -36,23 +37,23 @@ struct text_grounding {
 ///
 /// Throws std::invalid_argument for empty matrices, different numbers of features, top outside [1, V], or NaN or
 /// infinity (with row and column).
-template <MatrixView U, MatrixView W>
+template <SampleMatrix U, SampleMatrix W>
     requires HaveSamePrecision<U, W>
-text_grounding<element_t<U>> ground_text(const U& dictionary, const W& unembedding, std::int64_t top,
+text_grounding<precision_t<U>> ground_text(const U& dictionary, const W& unembedding, std::int64_t top,
                                          const ground_text_options& options = {}) {
-    using T = element_t<U>;
-    const matrix_ref<const T> atoms = view(dictionary);
-    const matrix_ref<const T> table = view(unembedding);
+    using T = precision_t<U>;
+    const row_blocks<T> atoms = as_row_blocks(dictionary);
+    const row_blocks<T> table = as_row_blocks(unembedding);
     require_nonempty(atoms, "the dictionary");
     require_nonempty(table, "the unembedding matrix");
-    if (atoms.cols != table.cols) {
-        throw_invalid("the dictionary has ", atoms.cols, " features but the unembedding matrix has ", table.cols, " (shapes ",
-                      atoms.rows, " x ", atoms.cols, " and ", table.rows, " x ", table.cols, ")");
+    if (atoms.cols() != table.cols()) {
+        throw_invalid("the dictionary has ", atoms.cols(), " features but the unembedding matrix has ", table.cols(), " (shapes ",
+                      atoms.rows(), " x ", atoms.cols(), " and ", table.rows(), " x ", table.cols(), ")");
     }
-    if (top < 1 || top > table.rows) {
-        throw_invalid("top is ", top, ": it must lie between 1 and the size of the vocabulary, ", table.rows);
+    if (top < 1 || top > table.rows()) {
+        throw_invalid("top is ", top, ": it must lie between 1 and the size of the vocabulary, ", table.rows());
     }
-    require_finite(atoms, "the dictionary");
+    require_finite(atoms, "the dictionary", 0, atoms.rows());
     thread_pool pool(options.n_threads, options.checkpoint);
     auto ranked = detail::rank_by_inner_product(atoms, table, "the unembedding matrix", top, pool);
     return {.tokens = std::move(ranked.indices), .scores = std::move(ranked.values)};
@@ -68,12 +69,12 @@ struct activation_ranking {
 ///
 /// Throws std::invalid_argument for empty codes, n outside [1, M], or NaN or infinity (with row and column).
 template <MatrixView M>
-activation_ranking<element_t<M>> max_activating(const M& codes, std::int64_t n) {
+activation_ranking<compute_t<M>> max_activating(const M& codes, std::int64_t n) {
     const matrix_ref<const element_t<M>> v = view(codes);
     require_nonempty(v, "codes");
     if (n < 1 || n > v.rows) throw_invalid("n is ", n, ": it must lie between 1 and the number of samples, ", v.rows);
     require_finite(v, "codes");
-    auto ranked = detail::rank_rows(v.transposed(), n);
+    auto ranked = detail::rank_rows<compute_t<M>>(v.transposed(), n);
     return {.indices = std::move(ranked.indices), .values = std::move(ranked.values)};
 }
 
@@ -81,12 +82,12 @@ activation_ranking<element_t<M>> max_activating(const M& codes, std::int64_t n) 
 ///
 /// Throws std::invalid_argument for empty codes, r outside [1, K], or NaN or infinity (with row and column).
 template <MatrixView M>
-activation_ranking<element_t<M>> most_activating_concepts(const M& codes, std::int64_t r) {
+activation_ranking<compute_t<M>> most_activating_concepts(const M& codes, std::int64_t r) {
     const matrix_ref<const element_t<M>> v = view(codes);
     require_nonempty(v, "codes");
     if (r < 1 || r > v.cols) throw_invalid("r is ", r, ": it must lie between 1 and the number of concepts, ", v.cols);
     require_finite(v, "codes");
-    auto ranked = detail::rank_rows(v, r);
+    auto ranked = detail::rank_rows<compute_t<M>>(v, r);
     return {.indices = std::move(ranked.indices), .values = std::move(ranked.values)};
 }
 

@@ -13,6 +13,7 @@
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
 #include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/stop_reason.hpp"
 #include "coxlmm/detail/semi_nmf.hpp"
 
@@ -77,7 +78,8 @@ struct semi_nmf_result {
 /// Semi-NMF with an l1 penalty: minimises ||X - codes dictionary||_F^2 + l1 * ||codes||_1 over codes >= 0 and
 /// dictionary rows in the unit ball.
 ///
-/// X is M x D, one sample a row, float or double, of any strides; it is not copied. An iteration is one read of X and
+/// X is M x D, one sample a row, of any strides or in several blocks (row_blocks); it is not copied. float, half and
+/// bfloat16 are computed in float, double in double. An iteration is one read of X and
 /// 4 M K D floating-point operations, and 2 M K D times the share of codes that are not zero; it is a second read where an
 /// extrapolation is refused. The objective never rises. The result is a stationary point, not
 /// necessarily the global optimum: the problem is not convex.
@@ -89,16 +91,16 @@ struct semi_nmf_result {
 ///
 /// Source: Parekh, Khayatan, Shukor, Newson, Cord, "A Concept-Based Explainability Framework for Large Multimodal
 /// Models", NeurIPS 2024, arXiv 2406.08074. Semi-NMF: Ding, Li, Jordan, IEEE TPAMI 32 (2010).
-template <MatrixView M>
-semi_nmf_result<element_t<M>> semi_nmf(const M& x, const semi_nmf_options& options) {
-    using T = element_t<M>;
-    const matrix_ref<const T> view_of_x = view(x);
+template <SampleMatrix M>
+semi_nmf_result<precision_t<M>> semi_nmf(const M& x, const semi_nmf_options& options) {
+    using T = precision_t<M>;
+    const row_blocks<T> samples = as_row_blocks(x);
     const std::int64_t k = options.n_components;
-    require_nonempty(view_of_x, "X");
+    require_nonempty(samples, "X");
     if (k < 1) throw_invalid("n_components is ", k, ": at least 1 is needed");
-    if (k > view_of_x.rows) {
-        throw_invalid("n_components is ", k, " but X has only ", view_of_x.rows, " samples (its shape is ", view_of_x.rows,
-                      " x ", view_of_x.cols, "): lower n_components or give more samples");
+    if (k > samples.rows()) {
+        throw_invalid("n_components is ", k, " but X has only ", samples.rows(), " samples (its shape is ", samples.rows(),
+                      " x ", samples.cols(), "): lower n_components or give more samples");
     }
     if (!(options.l1 >= 0) || !is_finite(options.l1)) throw_invalid("l1 is ", options.l1, ": it must be finite and >= 0");
     if (!(options.tol >= 0) || !is_finite(options.tol)) throw_invalid("tol is ", options.tol, ": it must be finite and >= 0");
@@ -119,9 +121,9 @@ semi_nmf_result<element_t<M>> semi_nmf(const M& x, const semi_nmf_options& optio
     std::visit(
         [&]<class I>(const I& given) {
             if constexpr (!std::is_same_v<I, std::monostate>) {
-                if (given.rows != k || given.cols != view_of_x.cols) {
+                if (given.rows != k || given.cols != samples.cols()) {
                     throw_invalid("the initial atoms have shape ", given.rows, " x ", given.cols,
-                                  " but n_components x n_features is ", k, " x ", view_of_x.cols);
+                                  " but n_components x n_features is ", k, " x ", samples.cols());
                 }
                 require_finite(given, "the matrix of initial atoms");
                 settings.start = detail::start_kind::given;
@@ -138,7 +140,7 @@ semi_nmf_result<element_t<M>> semi_nmf(const M& x, const semi_nmf_options& optio
         };
     }
     thread_pool pool(options.n_threads, options.checkpoint);
-    auto fit = detail::fit_semi_nmf(view_of_x, settings, pool);
+    auto fit = detail::fit_semi_nmf(samples, settings, pool);
     return {.codes = std::move(fit.codes),
             .dictionary = std::move(fit.dictionary),
             .objective = fit.objective,

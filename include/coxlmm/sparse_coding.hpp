@@ -8,8 +8,8 @@
 #include "coxlmm/core/concepts.hpp"
 #include "coxlmm/core/error.hpp"
 #include "coxlmm/core/matrix.hpp"
-#include "coxlmm/core/matrix_ref.hpp"
 #include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/stop_reason.hpp"
 #include "coxlmm/detail/sparse_coding.hpp"
 
@@ -42,31 +42,31 @@ struct sparse_encode_result {
 
 /// Nonnegative lasso: for every row x of X, argmin over v >= 0 of ||x - v dictionary||^2 + l1 * sum(v).
 ///
-/// X is M x D, the dictionary K x D, both of the same precision and of any strides. A sample's code does not depend on
+/// X is M x D, the dictionary K x D, computed in the same precision, of any strides or in several blocks. A sample's code does not depend on
 /// which other samples are encoded with it, to the bit. Costs 2 M K D floating-point operations and the descent on the
 /// K x K Gram matrix (Friedman, Hastie, Tibshirani, J. Stat. Softw. 33, 2010; Lawson and Hanson 1974).
 ///
 /// Throws std::invalid_argument for empty matrices, different numbers of features, NaN or infinity (with row and
 /// column) or squares that do not fit their precision, a negative or non-finite l1, tol <= 0 or max_iter < 1. Not reaching `tol` is reported in `stop`.
-template <MatrixView M, MatrixView U>
+template <SampleMatrix M, SampleMatrix U>
     requires HaveSamePrecision<M, U>
-sparse_encode_result<element_t<M>> sparse_encode(const M& x, const U& dictionary, const sparse_encode_options& options = {}) {
-    using T = element_t<M>;
-    const matrix_ref<const T> view_of_x = view(x);
-    const matrix_ref<const T> atoms = view(dictionary);
-    require_nonempty(view_of_x, "X");
+sparse_encode_result<precision_t<M>> sparse_encode(const M& x, const U& dictionary, const sparse_encode_options& options = {}) {
+    using T = precision_t<M>;
+    const row_blocks<T> samples = as_row_blocks(x);
+    const row_blocks<T> atoms = as_row_blocks(dictionary);
+    require_nonempty(samples, "X");
     require_nonempty(atoms, "the dictionary");
-    if (view_of_x.cols != atoms.cols) {
-        throw_invalid("X has ", view_of_x.cols, " features but the dictionary has ", atoms.cols, " (shapes ", view_of_x.rows, " x ",
-                      view_of_x.cols, " and ", atoms.rows, " x ", atoms.cols, ")");
+    if (samples.cols() != atoms.cols()) {
+        throw_invalid("X has ", samples.cols(), " features but the dictionary has ", atoms.cols(), " (shapes ", samples.rows(), " x ",
+                      samples.cols(), " and ", atoms.rows(), " x ", atoms.cols(), ")");
     }
     if (!(options.l1 >= 0) || !is_finite(options.l1)) throw_invalid("l1 is ", options.l1, ": it must be finite and >= 0");
     if (!(options.tol > 0) || !is_finite(options.tol)) throw_invalid("tol is ", options.tol, ": it must be finite and > 0");
     if (options.max_iter < 1) throw_invalid("max_iter is ", options.max_iter, ": at least 1 is needed");
-    require_finite(atoms, "the dictionary");
+    require_finite(atoms, "the dictionary", 0, atoms.rows());
 
     thread_pool pool(options.n_threads, options.checkpoint);
-    auto encoded = detail::encode(view_of_x, atoms, options.l1, options.tol, options.max_iter, pool);
+    auto encoded = detail::encode(samples, atoms, options.l1, options.tol, options.max_iter, pool);
     return {.codes = std::move(encoded.codes),
             .objective = encoded.objective,
             .kkt_residual = encoded.kkt_residual,

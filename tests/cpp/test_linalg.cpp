@@ -20,8 +20,8 @@ TEMPLATE_TEST_CASE("tile products agree with plain loops at every size", "[linal
     const auto u = gaussian<TestType>(n_atoms, n_features, 71);
     const std::int64_t stride = linalg::padded_length<TestType>(n_features);
     matrix<TestType> tile(32, stride);
-    linalg::pack_rows(coxlmm::view(x), 0, 13, tile.data(), 32, stride);
-    const auto atoms = linalg::pack_matrix(u.ref());
+    linalg::pack_rows(coxlmm::as_row_blocks(x), 0, 13, tile.data(), 32, stride);
+    const auto atoms = linalg::pack_matrix(coxlmm::as_row_blocks(u));
     matrix<double> products(n_atoms, 32);
     linalg::dot_products(tile.data(), 32, atoms.data(), n_atoms, stride, products.data(), 32);
     const double close = tolerance<TestType> * std::sqrt(static_cast<double>(n_features)) * 10;
@@ -79,7 +79,7 @@ TEMPLATE_TEST_CASE("a sketch of low-rank data keeps all of it", "[linalg]", floa
     }
     thread_pool pool(2);
     random_source random(1);
-    const auto sketch = linalg::sketch_of(coxlmm::view(x), 12, random, pool);
+    const auto sketch = linalg::sketch_of(coxlmm::as_row_blocks(x), 12, random, pool);
     REQUIRE(sketch.basis.rows() >= 5);
     for (std::int64_t a = 0; a < sketch.basis.rows(); ++a) {
         for (std::int64_t b = 0; b <= a; ++b) {
@@ -108,7 +108,7 @@ TEMPLATE_TEST_CASE("nearly parallel rows become orthonormal, and copies are drop
     for (std::int64_t i = 0; i < rows.size(); ++i) rows.data()[i] += 1000;
     std::copy_n(rows.row(2), 60, rows.row(5));
     coxlmm::thread_pool pool(1);
-    const auto basis = linalg::orthonormal_rows(linalg::pack_matrix(coxlmm::view(rows)), pool);
+    const auto basis = linalg::orthonormal_rows(linalg::pack_matrix(coxlmm::as_row_blocks(rows)), pool);
     REQUIRE(basis.rows() == 6);
     for (std::int64_t a = 0; a < 6; ++a) {
         for (std::int64_t b = 0; b <= a; ++b) {

@@ -9,6 +9,7 @@
 
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/parallel.hpp"
 #include "coxlmm/linalg/code_pass.hpp"
 #include "coxlmm/linalg/tile.hpp"
@@ -65,12 +66,12 @@ struct ranking {
 /// For every atom the rows of `table` with the largest inner product. Reads the table once, a tile at a time; `name` is
 /// what a complaint about its values calls it.
 template <class T>
-ranking<T> rank_by_inner_product(const matrix_ref<const T>& dictionary, const matrix_ref<const T>& table,
+ranking<T> rank_by_inner_product(const row_blocks<T>& dictionary, const row_blocks<T>& table,
                                  const char* name, std::int64_t top, thread_pool& pool) {
     const auto atoms = linalg::pack_matrix(dictionary);
     const std::int64_t k = atoms.rows();
     const std::int64_t stride = atoms.cols();
-    const auto part = linalg::partition::of<T>(table.rows, table.cols, k);
+    const auto part = linalg::partition::of<T>(table.rows(), table.cols(), k);
     std::vector<std::vector<top_list<T>>> best(static_cast<std::size_t>(part.n_groups),
                                                std::vector<top_list<T>>(static_cast<std::size_t>(k), top_list<T>(top)));
     struct scratch {
@@ -84,7 +85,7 @@ ranking<T> rank_by_inner_product(const matrix_ref<const T>& dictionary, const ma
         if (s.rows.size() == 0) s = {matrix<T>(part.tile, stride), matrix<double>(k, part.tile)};
         for (std::int64_t t = part.first_tile(g); t < part.first_tile(g + 1); ++t) {
             const std::int64_t first = t * part.tile;
-            const std::int64_t count = std::min(part.tile, table.rows - first);
+            const std::int64_t count = std::min(part.tile, table.rows() - first);
             linalg::pack_rows(table, first, count, s.rows.data(), part.tile, stride);
             for (std::int64_t i = 0; i < count; ++i) bad.check(s.rows.row(i), stride, first + i);
             linalg::dot_products(s.rows.data(), part.tile, atoms.data(), k, stride, s.products.data(), part.tile);
@@ -106,12 +107,12 @@ ranking<T> rank_by_inner_product(const matrix_ref<const T>& dictionary, const ma
 }
 
 /// For every row of `m` its largest entries.
-template <class T>
-ranking<T> rank_rows(const matrix_ref<const T>& m, std::int64_t top) {
+template <class T, class S>
+ranking<T> rank_rows(const matrix_ref<const S>& m, std::int64_t top) {
     ranking<T> result{matrix<std::int64_t>(m.rows, top), matrix<T>(m.rows, top)};
     for (std::int64_t i = 0; i < m.rows; ++i) {
         top_list<T> list(top);
-        for (std::int64_t j = 0; j < m.cols; ++j) list.offer(m(i, j), j);
+        for (std::int64_t j = 0; j < m.cols; ++j) list.offer(static_cast<T>(m(i, j)), j);
         list.write(result.indices.row(i), result.values.row(i));
     }
     return result;

@@ -11,7 +11,7 @@
 
 #include "coxlmm/core/error.hpp"
 #include "coxlmm/core/matrix.hpp"
-#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/parallel.hpp"
 #include "coxlmm/core/random.hpp"
 #include "coxlmm/core/stop_reason.hpp"
@@ -58,14 +58,14 @@ struct semi_nmf_fit {
 template <class T>
 class descent {
 public:
-    descent(const matrix_ref<const T>& x, const std::vector<double>& norms, double l1, matrix<T> atoms, thread_pool& pool)
+    descent(const row_blocks<T>& x, const std::vector<double>& norms, double l1, matrix<T> atoms, thread_pool& pool)
         : x_(x),
           l1_(l1),
           pool_(pool),
           pass_(x, atoms.rows(), norms, pool),
           atoms_(std::move(atoms)),
-          codes_(x.rows, atoms_.rows()),
-          codes_before_(x.rows, atoms_.rows()) {
+          codes_(x.rows(), atoms_.rows()),
+          codes_before_(x.rows(), atoms_.rows()) {
         gram_ = linalg::gram_of(atoms_, pool_);
         sums_ = pass_.run(atoms_, gram_, codes_, codes_, step());
         objective_ = sums_.objective(l1_);
@@ -108,7 +108,7 @@ public:
             {.l1 = l1_, .tol = tol, .max_sweeps = 500, .max_changes = 3 * atoms_.rows(), .accumulate = false, .residual = true});
         semi_nmf_fit<T> fit;
         fit.codes = std::move(codes_);
-        fit.dictionary = linalg::unpacked(atoms_, x_.cols);
+        fit.dictionary = linalg::unpacked(atoms_, x_.cols());
         fit.objective = sums.objective(l1_);
         fit.squared_error = sums.squared_error;
         fit.kkt_residual = sums.kkt_residual;
@@ -133,7 +133,7 @@ private:
         return true;
     }
 
-    matrix_ref<const T> x_;
+    const row_blocks<T>& x_;
     double l1_;
     thread_pool& pool_;
     linalg::code_pass<T> pass_;
@@ -149,12 +149,12 @@ private:
 };
 
 template <class T>
-matrix<T> atoms_of_kind(start_kind kind, const matrix_ref<const T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
+matrix<T> atoms_of_kind(start_kind kind, const row_blocks<T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
                         std::uint64_t seed, thread_pool& pool) {
     random_source random(seed);
     switch (kind) {
         case start_kind::samples: return linalg::sampled_atoms(x, n_atoms, norms, random);
-        case start_kind::random: return linalg::random_atoms<T>(n_atoms, x.cols, random);
+        case start_kind::random: return linalg::random_atoms<T>(n_atoms, x.cols(), random);
         default: return linalg::spread_atoms(x, n_atoms, norms, random, pool);
     }
 }
@@ -162,7 +162,7 @@ matrix<T> atoms_of_kind(start_kind kind, const matrix_ref<const T>& x, std::int6
 /// The best of several short fits to `x`. After a few iterations the worse half of the starts is given up, and so on
 /// with twice the iterations, until one is left.
 template <class T>
-matrix<T> best_start(const matrix_ref<const T>& x, const semi_nmf_settings<T>& settings, random_source& random,
+matrix<T> best_start(const row_blocks<T>& x, const semi_nmf_settings<T>& settings, random_source& random,
                      thread_pool& pool) {
     // One thread a start: the problems are small, and starts do not wait for one another. Their passes listen to the
     // pool that they run in, so that a start can be left in the middle.
@@ -195,7 +195,7 @@ matrix<T> best_start(const matrix_ref<const T>& x, const semi_nmf_settings<T>& s
 /// Atoms to start from, in padded rows. Several starts are tried on a sketch of X: some of its samples, and of their
 /// features a few directions that hold most of them.
 template <class T>
-matrix<T> starting_atoms(const matrix_ref<const T>& x, const semi_nmf_settings<T>& settings, const std::vector<double>& norms,
+matrix<T> starting_atoms(const row_blocks<T>& x, const semi_nmf_settings<T>& settings, const std::vector<double>& norms,
                          thread_pool& pool) {
     if (settings.start == start_kind::given) return linalg::atoms_in_ball(settings.given);
     const std::int64_t k = settings.n_atoms;
@@ -203,18 +203,18 @@ matrix<T> starting_atoms(const matrix_ref<const T>& x, const semi_nmf_settings<T
     if (settings.n_starts == 1) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);
 
     // Every s-th sample, so that nothing is copied.
-    const std::int64_t every = std::max<std::int64_t>(1, x.rows / std::max<std::int64_t>(2048, 8 * k));
-    const matrix_ref<const T> some(x.data, (x.rows + every - 1) / every, x.cols, x.row_stride * every, x.col_stride);
+    const std::int64_t every = std::max<std::int64_t>(1, x.rows() / std::max<std::int64_t>(2048, 8 * k));
+    const row_blocks<T> some = x.every(every);
     const std::int64_t rank = 2 * k + 32;
-    if (x.cols <= 2 * rank) return best_start(some, settings, random, pool);
+    if (x.cols() <= 2 * rank) return best_start(some, settings, random, pool);
     const auto sketch = linalg::sketch_of(some, rank, random, pool);
     if (sketch.basis.rows() == 0) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);
-    const auto found = best_start(sketch.coordinates.ref(), settings, random, pool);
+    const auto found = best_start(row_blocks<T>(sketch.coordinates), settings, random, pool);
     return linalg::lifted(found, sketch.basis);
 }
 
 template <class T>
-semi_nmf_fit<T> fit_semi_nmf(const matrix_ref<const T>& x, const semi_nmf_settings<T>& settings, thread_pool& pool) {
+semi_nmf_fit<T> fit_semi_nmf(const row_blocks<T>& x, const semi_nmf_settings<T>& settings, thread_pool& pool) {
     // The decrease is averaged over a few iterations: single ones may be short after an extrapolation was refused.
     constexpr std::size_t window = 5;
     const auto norms = linalg::checked_norms(x, "X", pool);

@@ -6,7 +6,7 @@
 
 #include "coxlmm/core/error.hpp"
 #include "coxlmm/core/matrix.hpp"
-#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/parallel.hpp"
 #include "coxlmm/linalg/code_pass.hpp"
 #include "coxlmm/linalg/nonnegative_cd.hpp"
@@ -22,16 +22,16 @@ struct encoding {
 };
 
 template <class T>
-encoding<T> encode(const matrix_ref<const T>& x, const matrix_ref<const T>& dictionary, double l1, double tol,
+encoding<T> encode(const row_blocks<T>& x, const row_blocks<T>& dictionary, double l1, double tol,
                    std::int64_t max_iter, thread_pool& pool) {
     const auto norms = linalg::checked_norms(x, "X", pool);
     linalg::require_range<T>(norms, "X");
     linalg::require_range<T>(linalg::checked_norms(dictionary, "the dictionary", pool), "the dictionary");
     const auto atoms = linalg::pack_matrix(dictionary);
     const auto gram = linalg::gram_of(atoms, pool);
-    linalg::code_pass<T> pass(x, dictionary.rows, norms, pool);
+    linalg::code_pass<T> pass(x, dictionary.rows(), norms, pool);
     encoding<T> result;
-    result.codes = matrix<T>(x.rows, dictionary.rows);
+    result.codes = matrix<T>(x.rows(), dictionary.rows());
     const linalg::pass_settings settings{.l1 = l1,
                                          .tol = tol,
                                          .max_sweeps = max_iter,

@@ -11,7 +11,7 @@
 
 #include "coxlmm/core/error.hpp"
 #include "coxlmm/core/matrix.hpp"
-#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/parallel.hpp"
 #include "coxlmm/linalg/active_set.hpp"
 #include "coxlmm/linalg/nonnegative_cd.hpp"
@@ -87,17 +87,17 @@ void require_range(const std::vector<double>& norms, const char* name) {
 /// |x_i| of every sample; refuses NaN and infinity with the first row and column that has one. Whether the norms
 /// themselves are within range is for require_range to say.
 template <class T>
-std::vector<double> checked_norms(const matrix_ref<const T>& x, const char* name, thread_pool& pool) {
-    const std::int64_t stride = padded_length<T>(x.cols);
-    const std::int64_t tile = tile_samples<T>(x.cols);
-    std::vector<double> norms(static_cast<std::size_t>(x.rows));
+std::vector<double> checked_norms(const row_blocks<T>& x, const char* name, thread_pool& pool) {
+    const std::int64_t stride = padded_length<T>(x.cols());
+    const std::int64_t tile = tile_samples<T>(x.cols());
+    std::vector<double> norms(static_cast<std::size_t>(x.rows()));
     std::vector<matrix<T>> scratch(static_cast<std::size_t>(pool.size()));
     first_bad_row bad;
-    pool.run((x.rows + tile - 1) / tile, [&](std::int64_t task, int worker) {
+    pool.run((x.rows() + tile - 1) / tile, [&](std::int64_t task, int worker) {
         auto& rows = scratch[static_cast<std::size_t>(worker)];
         if (rows.size() == 0) rows = matrix<T>(tile, stride);
         const std::int64_t first = task * tile;
-        const std::int64_t count = std::min(tile, x.rows - first);
+        const std::int64_t count = std::min(tile, x.rows() - first);
         pack_rows(x, first, count, rows.data(), tile, stride);
         for (std::int64_t i = 0; i < count; ++i) {
             bad.check(rows.row(i), stride, first + i);
@@ -132,13 +132,13 @@ struct pass_sums {
 template <class T>
 class code_pass {
 public:
-    code_pass(const matrix_ref<const T>& x, std::int64_t n_atoms, const std::vector<double>& norms, thread_pool& pool)
+    code_pass(const row_blocks<T>& x, std::int64_t n_atoms, const std::vector<double>& norms, thread_pool& pool)
         : x_(x),
           n_atoms_(n_atoms),
-          stride_(padded_length<T>(x.cols)),
-          partition_(partition::of<T>(x.rows, x.cols, n_atoms)),
+          stride_(padded_length<T>(x.cols())),
+          partition_(partition::of<T>(x.rows(), x.cols(), n_atoms)),
           norms_(norms),
-          errors_(static_cast<std::size_t>(x.rows)),
+          errors_(static_cast<std::size_t>(x.rows())),
           pool_(pool),
           scratch_(static_cast<std::size_t>(pool.size())) {}
 
@@ -208,7 +208,7 @@ private:
                   const pass_settings& settings, tile_scratch& s, group_sums& group) {
         const std::int64_t n = partition_.tile;
         const std::int64_t first = t * n;
-        const std::int64_t count = std::min(n, x_.rows - first);
+        const std::int64_t count = std::min(n, x_.rows() - first);
         double* norms = s.per_sample.row(0);
         double* errors = s.per_sample.row(1);
         double* kkt = s.per_sample.row(2);
@@ -299,7 +299,7 @@ private:
         return total;
     }
 
-    matrix_ref<const T> x_;
+    const row_blocks<T>& x_;
     std::int64_t n_atoms_;
     std::int64_t stride_;
     partition partition_;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "coxlmm/core/matrix.hpp"
-#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/linalg/tile.hpp"
 
 namespace coxlmm::linalg {
@@ -17,7 +17,7 @@ namespace coxlmm::linalg {
 /// Atoms that no sample uses take over the residuals of the samples that are explained worst. Their codes are zero, so
 /// the objective does not change until the next pass, which can only lower it. Returns whether any atom was replaced.
 template <class T>
-bool revive_dead_atoms(const matrix_ref<const T>& x, const matrix<T>& codes, const matrix<double>& code_gram,
+bool revive_dead_atoms(const row_blocks<T>& x, const matrix<T>& codes, const matrix<double>& code_gram,
                        const std::vector<double>& errors, double l1, matrix<T>& atoms) {
     std::vector<std::int64_t> dead;
     for (std::int64_t k = 0; k < atoms.rows(); ++k) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "coxlmm/core/matrix.hpp"
-#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/parallel.hpp"
 #include "coxlmm/core/random.hpp"
 #include "coxlmm/linalg/code_pass.hpp"
@@ -56,10 +56,10 @@ struct projection {
 };
 
 template <class T>
-projection<T> project(const matrix_ref<const T>& x, const matrix<T>& basis, bool with_image, thread_pool& pool) {
+projection<T> project(const row_blocks<T>& x, const matrix<T>& basis, bool with_image, thread_pool& pool) {
     const std::int64_t r = basis.rows();
     const std::int64_t stride = basis.cols();
-    const auto part = partition::of<T>(x.rows, x.cols, r);
+    const auto part = partition::of<T>(x.rows(), x.cols(), r);
     struct scratch {
         matrix<T> rows;
         matrix<double> products;
@@ -68,7 +68,7 @@ projection<T> project(const matrix_ref<const T>& x, const matrix<T>& basis, bool
     std::vector<scratch> scratches(static_cast<std::size_t>(pool.size()));
     std::vector<matrix<T>> images(static_cast<std::size_t>(part.n_groups));
     projection<T> result;
-    result.coordinates = matrix<T>(x.rows, r);
+    result.coordinates = matrix<T>(x.rows(), r);
     pool.run(part.n_groups, [&](std::int64_t g, int worker) {
         auto& s = scratches[static_cast<std::size_t>(worker)];
         auto& image = images[static_cast<std::size_t>(g)];
@@ -76,7 +76,7 @@ projection<T> project(const matrix_ref<const T>& x, const matrix<T>& basis, bool
         if (with_image) image = matrix<T>(r, stride);
         for (std::int64_t t = part.first_tile(g); t < part.first_tile(g + 1); ++t) {
             const std::int64_t first = t * part.tile;
-            const std::int64_t count = std::min(part.tile, x.rows - first);
+            const std::int64_t count = std::min(part.tile, x.rows() - first);
             pack_rows(x, first, count, s.rows.data(), part.tile, stride);
             dot_products(s.rows.data(), part.tile, basis.data(), r, stride, s.products.data(), part.tile);
             for (std::int64_t i = 0; i < part.tile; ++i) {
@@ -109,10 +109,10 @@ struct sketch {
 
 /// The subspace of at most `rank` dimensions after two subspace iterations: three reads of X.
 template <class T>
-sketch<T> sketch_of(const matrix_ref<const T>& x, std::int64_t rank, random_source& random, thread_pool& pool) {
-    matrix<T> basis(std::min({rank, x.rows, x.cols}), padded_length<T>(x.cols));
+sketch<T> sketch_of(const row_blocks<T>& x, std::int64_t rank, random_source& random, thread_pool& pool) {
+    matrix<T> basis(std::min({rank, x.rows(), x.cols()}), padded_length<T>(x.cols()));
     for (std::int64_t r = 0; r < basis.rows(); ++r) {
-        for (std::int64_t d = 0; d < x.cols; ++d) basis(r, d) = static_cast<T>(random.normal());
+        for (std::int64_t d = 0; d < x.cols(); ++d) basis(r, d) = static_cast<T>(random.normal());
         normalize(basis.row(r), basis.cols());
     }
     for (int iteration = 0; iteration < 2; ++iteration) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "coxlmm/core/matrix.hpp"
-#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/parallel.hpp"
 #include "coxlmm/core/random.hpp"
 #include "coxlmm/linalg/tile.hpp"
@@ -20,7 +20,7 @@ namespace coxlmm::linalg {
 /// Given atoms, those longer than 1 scaled back to the unit ball.
 template <class T>
 matrix<T> atoms_in_ball(const matrix<T>& given) {
-    matrix<T> atoms = pack_matrix(given.ref());
+    matrix<T> atoms = pack_matrix(row_blocks<T>(given));
     for (std::int64_t k = 0; k < atoms.rows(); ++k) {
         if (dot(atoms.row(k), atoms.row(k), atoms.cols()) > 1) normalize(atoms.row(k), atoms.cols());
     }
@@ -43,17 +43,17 @@ matrix<T> random_atoms(std::int64_t n_atoms, std::int64_t n_features, random_sou
 
 /// Different samples chosen uniformly, zero samples left out; random directions if there are too few.
 template <class T>
-matrix<T> sampled_atoms(const matrix_ref<const T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
+matrix<T> sampled_atoms(const row_blocks<T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
                         random_source& random) {
     std::vector<std::int64_t> candidates;
-    for (std::int64_t i = 0; i < x.rows; ++i) {
+    for (std::int64_t i = 0; i < x.rows(); ++i) {
         if (norms[static_cast<std::size_t>(i)] > 0) candidates.push_back(i);
     }
-    matrix<T> atoms(n_atoms, padded_length<T>(x.cols));
+    matrix<T> atoms(n_atoms, padded_length<T>(x.cols()));
     for (std::int64_t k = 0; k < n_atoms; ++k) {
         const auto left = static_cast<std::int64_t>(candidates.size()) - k;
         if (left < 1) {
-            random_atom(random, x.cols, atoms.row(k), atoms.cols());
+            random_atom(random, x.cols(), atoms.row(k), atoms.cols());
             continue;
         }
         std::swap(candidates[static_cast<std::size_t>(k)], candidates[static_cast<std::size_t>(k + random.below(left))]);
@@ -66,10 +66,10 @@ matrix<T> sampled_atoms(const matrix_ref<const T>& x, std::int64_t n_atoms, cons
 /// k-means++ (Arthur and Vassilvitskii 2007) on rays: a sample is chosen with probability proportional to the squared
 /// distance from it to the nearest ray {a u_k : a >= 0} chosen so far. Costs one read of X an atom.
 template <class T>
-matrix<T> spread_atoms(const matrix_ref<const T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
+matrix<T> spread_atoms(const row_blocks<T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
                        random_source& random, thread_pool& pool) {
-    const std::int64_t stride = padded_length<T>(x.cols);
-    const std::int64_t tile = tile_samples<T>(x.cols);
+    const std::int64_t stride = padded_length<T>(x.cols());
+    const std::int64_t tile = tile_samples<T>(x.cols());
     matrix<T> atoms(n_atoms, stride);
     std::vector<double> distance(norms.size());
     for (std::size_t i = 0; i < norms.size(); ++i) distance[i] = norms[i] * norms[i];
@@ -78,7 +78,7 @@ matrix<T> spread_atoms(const matrix_ref<const T>& x, std::int64_t n_atoms, const
         double total = 0;
         for (const double d : distance) total += d;
         if (!(total > 0)) {
-            random_atom(random, x.cols, atoms.row(k), stride);
+            random_atom(random, x.cols(), atoms.row(k), stride);
             continue;
         }
         double left = random.uniform() * total;
@@ -93,11 +93,11 @@ matrix<T> spread_atoms(const matrix_ref<const T>& x, std::int64_t n_atoms, const
         normalize(atoms.row(k), stride);
         distance[chosen] = 0;
         if (k + 1 == n_atoms) break;
-        pool.run((x.rows + tile - 1) / tile, [&](std::int64_t task, int worker) {
+        pool.run((x.rows() + tile - 1) / tile, [&](std::int64_t task, int worker) {
             auto& rows = scratch[static_cast<std::size_t>(worker)];
             if (rows.size() == 0) rows = matrix<T>(tile, stride);
             const std::int64_t first = task * tile;
-            const std::int64_t count = std::min(tile, x.rows - first);
+            const std::int64_t count = std::min(tile, x.rows() - first);
             pack_rows(x, first, count, rows.data(), tile, stride);
             for (std::int64_t i = 0; i < count; ++i) {
                 const auto s = static_cast<std::size_t>(first + i);

@@ -11,6 +11,7 @@
 #include "coxlmm/core/error.hpp"
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/linalg/simd.hpp"
 
 /// Tiles: a few dozen samples copied side by side into aligned, zero-padded rows. All arithmetic runs on tiles, so the
@@ -35,29 +36,41 @@ constexpr std::int64_t tile_samples(std::int64_t n_features) {
     return n_features * static_cast<std::int64_t>(sizeof(T)) * 64 <= 512 * 1024 ? 64 : 32;
 }
 
+/// The rows of `x` -> rows of `tile` (stride `stride`), upcast.
+template <class S, class T>
+void copy_rows(const matrix_ref<const S>& x, T* tile, std::int64_t stride) {
+    if (x.col_stride == 1) {
+        for (std::int64_t i = 0; i < x.rows; ++i) {
+            const S* source = x.data + i * x.row_stride;
+            T* target = tile + i * stride;
+            if constexpr (std::is_same_v<S, T>) {
+                std::copy_n(source, x.cols, target);
+                continue;
+            }
+            for (std::int64_t j = 0; j < x.cols; ++j) target[j] = static_cast<T>(source[j]);
+        }
+    } else {
+        for (std::int64_t j = 0; j < x.cols; ++j) {
+            const S* column = x.data + j * x.col_stride;
+            for (std::int64_t i = 0; i < x.rows; ++i) tile[i * stride + j] = static_cast<T>(column[i * x.row_stride]);
+        }
+    }
+}
+
 /// Rows [first, first + count) of `x` -> the first rows of `tile` (stride `stride`); the other rows up to `n_rows` and
 /// the padding become zero.
 template <class T>
-void pack_rows(const matrix_ref<const T>& x, std::int64_t first, std::int64_t count, T* tile, std::int64_t n_rows,
-               std::int64_t stride) {
-    const T* source = x.data + first * x.row_stride;
-    if (x.col_stride == 1) {
-        for (std::int64_t i = 0; i < count; ++i) std::copy_n(source + i * x.row_stride, x.cols, tile + i * stride);
-    } else {
-        for (std::int64_t j = 0; j < x.cols; ++j) {
-            const T* column = source + j * x.col_stride;
-            for (std::int64_t i = 0; i < count; ++i) tile[i * stride + j] = column[i * x.row_stride];
-        }
-    }
-    for (std::int64_t i = 0; i < count; ++i) std::fill(tile + i * stride + x.cols, tile + (i + 1) * stride, T{});
+void pack_rows(const row_blocks<T>& x, std::int64_t first, std::int64_t count, T* tile, std::int64_t n_rows, std::int64_t stride) {
+    x.for_each_part(first, count, [&](const auto& part, std::int64_t before) { copy_rows(part, tile + before * stride, stride); });
+    for (std::int64_t i = 0; i < count; ++i) std::fill(tile + i * stride + x.cols(), tile + (i + 1) * stride, T{});
     std::fill(tile + count * stride, tile + n_rows * stride, T{});
 }
 
 /// A whole matrix in padded rows, as the kernels below want it.
 template <class T>
-matrix<T> pack_matrix(const matrix_ref<const T>& x) {
-    matrix<T> packed(x.rows, padded_length<T>(x.cols));
-    pack_rows(x, 0, x.rows, packed.data(), x.rows, packed.cols());
+matrix<T> pack_matrix(const row_blocks<T>& x) {
+    matrix<T> packed(x.rows(), padded_length<T>(x.cols()));
+    pack_rows(x, 0, x.rows(), packed.data(), x.rows(), packed.cols());
     return packed;
 }
 
@@ -89,8 +102,8 @@ public:
     }
 
     template <class T>
-    void complain(const matrix_ref<const T>& x, const char* name) const {
-        if (lowest_ < x.rows) require_finite(x, name, lowest_, lowest_ + 1);
+    void complain(const row_blocks<T>& x, const char* name) const {
+        if (lowest_ < x.rows()) require_finite(x, name, lowest_, lowest_ + 1);
     }
 
 private:
