@@ -8,6 +8,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from coxlmm.config import show_config as show_config
     from coxlmm.dictionary import ConceptDictionary as ConceptDictionary
     from coxlmm.estimators import SemiNMF as SemiNMF
     from coxlmm.explanation import Explanation as Explanation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _EXPORTS = {
+    "show_config": "coxlmm.config",
     "SemiNMF": "coxlmm.estimators",
     "LMM": "coxlmm.models",
     "States": "coxlmm.states",

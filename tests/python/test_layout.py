@@ -16,11 +16,11 @@ PACKAGE = ROOT / "python" / "coxlmm"
 
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
-    "atomic", "errors", "words", "architecture", "images", "generation", "models", "states", "verification",
-    "extraction", "estimators", "grounding", "dictionary", "serialization", "explanation", "evaluation", "report",
-    "plots", "demo", "cli",
+    "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture", "images", "generation",
+    "models", "states", "verification", "extraction", "estimators", "grounding", "dictionary", "serialization",
+    "explanation", "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
-NUMERICAL = ["states", "estimators", "grounding", "dictionary"]
+NUMERICAL = ["instruction_sets", "_core", "config", "states", "estimators", "grounding", "dictionary"]
 
 
 def zone(path: str) -> str:
@@ -102,7 +102,7 @@ def imported(node: ast.AST) -> set[str]:
 
 
 def station(name: str) -> str | None:
-    """Where a module of the package stands in the flow; None for what is outside it (the extension, ``__init__``)."""
+    """Where a module of the package stands in the flow; None for what is outside it (``__init__``)."""
     parts = name.split(".")
     return parts[1] if parts[0] == "coxlmm" and len(parts) > 1 and parts[1] in FLOW else None
 
