@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between numpy and coxlmm: arrays are read where they lie, results are handed over without a copy.
+// Between Python and coxlmm: matrices are read where they lie, results are handed over without a copy.
+//
+// A binding reads its large operand through with_samples, which decides the precision of the computation, and the small
+// ones through samples_as<T>, which follow it:
+//
+//     return with_samples(x, "x", [&]<class T>(const row_blocks<T>& samples) {
+//         const samples_as<T> atoms(dictionary, "dictionary");
+//         auto found = without_lock([&] { return coxlmm::sparse_encode(samples, atoms.rows(), options); });
+//         return release(std::move(found.codes));
+//     });
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -7,61 +16,99 @@
 
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "borrow.hpp"
 #include "coxlmm/core/matrix.hpp"
-#include "coxlmm/core/matrix_ref.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 
 namespace coxlmm::python {
 
 namespace py = pybind11;
 
-/// A numpy array and a view of its elements: the array keeps the memory alive while the view is used.
-template <class T>
-struct borrowed {
-    py::array array;
-    matrix_ref<const T> view;
-};
+/// The matrices of a coxlmm.RowBlocks, or `value` alone. Each is named in messages of its own.
+std::vector<borrowed> borrow_blocks(py::handle value, const std::string& name);
 
-/// Any array-like as an array of real numbers with two dimensions. float16 becomes float32, and booleans and integers
-/// become float64; complex numbers, strings and objects are refused.
-inline py::array as_real_matrix(py::handle value, const char* name) {
-    const auto numpy = py::module_::import("numpy");
-    const py::array array = numpy.attr("asarray")(value);
-    if (array.ndim() != 2) {
-        throw std::invalid_argument(std::string(name) + " must have 2 dimensions; got " + std::to_string(array.ndim()) +
-                                    " with shape " + py::repr(array.attr("shape")).cast<std::string>());
-    }
-    switch (array.dtype().kind()) {
-        case 'f': return array.itemsize() < 4 ? py::array(numpy.attr("asarray")(array, "float32")) : array;
-        case 'b':
-        case 'i':
-        case 'u': return numpy.attr("asarray")(array, "float64");
-        default:
-            throw py::type_error(std::string(name) + " must hold real numbers; got " +
-                                 py::repr(array.dtype()).cast<std::string>());
-    }
+/// Whether elements are computed with as double.
+inline bool is_double(const any_view& view) { return std::holds_alternative<matrix_ref<const double>>(view); }
+
+/// Calls `f` with one matrix as a view of what is stored: matrix_ref<const S>, S being float, double, half or bfloat16.
+/// For what `borrow` accepts; a RowBlocks is refused, because these functions look at a matrix in one piece.
+template <class F>
+auto with_matrix(py::handle value, const std::string& name, const F& f) {
+    const borrowed matrix = borrow(value, name);
+    return std::visit(f, matrix.view);
 }
 
-inline bool is_single(const py::array& array) { return array.itemsize() == sizeof(float); }
+/// Calls `f` with the rows of a matrix as they are computed with: row_blocks<double> for float64, booleans, integers
+/// and long doubles, row_blocks<float> for float32, float16 and bfloat16. For what `borrow` accepts, which says what is
+/// copied (hardly anything) and what is refused, and for a coxlmm.RowBlocks of such matrices.
+///
+/// The memory is held while `f` runs, with the interpreter's lock; `f` lets go of the lock where it computes.
+template <class F>
+auto with_samples(py::handle value, const std::string& name, const F& f) {
+    const std::vector<borrowed> blocks = borrow_blocks(value, name);
+    const auto gathered = [&]<class T>(row_blocks<T> rows) {
+        for (const borrowed& block : blocks) {
+            std::visit(
+                [&]<class S>(const matrix_ref<const S>& view) {
+                    if constexpr (std::is_same_v<compute_t<matrix_ref<const S>>, T>) rows.append(view);
+                },
+                block.view);
+        }
+        return f(std::as_const(rows));
+    };
+    return is_double(blocks.front().view) ? gathered(row_blocks<double>()) : gathered(row_blocks<float>());
+}
 
-/// A view of the elements as `T`, whatever the strides. A copy is made only where they cannot be read in place: another
-/// precision, another byte order, misaligned, or strides that are no multiple of the element (one field of a record).
-template <class T>
-borrowed<T> borrow(py::array array) {
-    constexpr auto size = static_cast<py::ssize_t>(sizeof(T));
-    const auto wanted = py::dtype::of<T>();
-    const bool aligned = (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
-    const bool whole_steps = array.strides(0) % size == 0 && array.strides(1) % size == 0;
-    if (!array.dtype().equal(wanted) || !aligned || !whole_steps) {
-        array = py::module_::import("numpy").attr("array")(array, wanted, py::arg("order") = "C");
+/// A copy with other elements, for small operands.
+template <class T, class S>
+matrix<T> converted_to(const matrix_ref<const S>& view) {
+    matrix<T> converted(view.rows, view.cols);
+    for (std::int64_t i = 0; i < view.rows; ++i) {
+        for (std::int64_t j = 0; j < view.cols; ++j) converted(i, j) = static_cast<T>(view(i, j));
     }
-    const matrix_ref<const T> view(static_cast<const T*>(array.data()), array.shape(0), array.shape(1),
-                                   array.strides(0) / size, array.strides(1) / size);
-    return {std::move(array), view};
+    return converted;
+}
+
+/// The rows of a matrix as T, where another operand has decided for T. Read in place if it is computed with as T anyway,
+/// otherwise converted: for operands that are small beside that other one.
+template <class T>
+class samples_as {
+public:
+    samples_as(py::handle value, const std::string& name) : blocks_(borrow_blocks(value, name)) {
+        for (const borrowed& block : blocks_) {
+            std::visit([this](const auto& view) { append(view); }, block.view);
+        }
+    }
+
+    const row_blocks<T>& rows() const noexcept { return rows_; }
+
+private:
+    template <class S>
+    void append(const matrix_ref<const S>& view) {
+        if constexpr (std::is_same_v<compute_t<matrix_ref<const S>>, T>) {
+            rows_.append(view);
+        } else {
+            converted_.push_back(converted_to<T>(view));
+            rows_.append(converted_.back());
+        }
+    }
+
+    std::vector<borrowed> blocks_;
+    std::vector<matrix<T>> converted_;  // moving one leaves its elements where they are
+    row_blocks<T> rows_;
+};
+
+/// What `f` returns, computed without the interpreter's lock: other Python threads run meanwhile.
+template <class F>
+auto without_lock(const F& f) {
+    const py::gil_scoped_release no_lock;
+    return f();
 }
 
 /// Gives the memory of `values` to numpy, which frees it with the last array that looks at it.

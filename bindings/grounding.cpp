@@ -10,40 +10,21 @@
 namespace coxlmm::python {
 namespace {
 
-// The unembedding decides the precision: it is the large operand, the dictionary is the one to convert.
-template <class T>
-py::tuple ground(const py::array& dictionary, const py::array& unembedding, std::int64_t top,
-                 const ground_text_options& options) {
-    const auto atoms = borrow<T>(dictionary);
-    const auto words = borrow<T>(unembedding);
-    auto found = [&] {
-        const py::gil_scoped_release no_gil;
-        return coxlmm::ground_text(atoms.view, words.view, top, options);
-    }();
-    return py::make_tuple(release(std::move(found.tokens)), release(std::move(found.scores)));
-}
-
 py::tuple ground_text(py::handle dictionary, py::handle unembedding, std::int64_t top, int n_threads) {
-    const auto atoms = as_real_matrix(dictionary, "dictionary");
-    const auto words = as_real_matrix(unembedding, "unembedding");
     const ground_text_options options{.n_threads = n_threads, .checkpoint = handle_signals};
-    return is_single(words) ? ground<float>(atoms, words, top, options) : ground<double>(atoms, words, top, options);
-}
-
-template <class T, class Rank>
-py::tuple rank_as(const py::array& codes, const Rank& rank) {
-    const auto activations = borrow<T>(codes);
-    auto found = [&] {
-        const py::gil_scoped_release no_gil;
-        return rank(activations.view);
-    }();
-    return py::make_tuple(release(std::move(found.indices)), release(std::move(found.values)));
+    return with_samples(unembedding, "unembedding", [&]<class T>(const row_blocks<T>& words) {
+        const samples_as<T> atoms(dictionary, "dictionary");
+        auto found = without_lock([&] { return coxlmm::ground_text(atoms.rows(), words, top, options); });
+        return py::make_tuple(release(std::move(found.tokens)), release(std::move(found.scores)));
+    });
 }
 
 template <class Rank>
 py::tuple rank_codes(py::handle codes, const Rank& rank) {
-    const auto array = as_real_matrix(codes, "codes");
-    return is_single(array) ? rank_as<float>(array, rank) : rank_as<double>(array, rank);
+    return with_matrix(codes, "codes", [&](const auto& activations) {
+        auto found = without_lock([&] { return rank(activations); });
+        return py::make_tuple(release(std::move(found.indices)), release(std::move(found.values)));
+    });
 }
 
 py::tuple max_activating(py::handle codes, std::int64_t n) {

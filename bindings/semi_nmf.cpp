@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "convert.hpp"
@@ -30,26 +31,8 @@ semi_nmf_init init_named(const std::string& name) {
     throw std::invalid_argument("init must be 'kmeans++', 'samples', 'random' or an array; got '" + name + "'");
 }
 
-template <class T>
-result fit(const py::array& x, const semi_nmf_options& options) {
-    const auto samples = borrow<T>(x);
-    auto found = [&] {
-        const py::gil_scoped_release no_gil;
-        return coxlmm::semi_nmf(samples.view, options);
-    }();
-    return {release(std::move(found.codes)),
-            release(std::move(found.dictionary)),
-            found.objective,
-            found.squared_error,
-            release(std::move(found.history)),
-            found.n_iter,
-            std::string(to_string(found.stop)),
-            found.kkt_residual};
-}
-
 result semi_nmf(py::handle x, std::int64_t n_components, double l1, const py::object& init, std::int64_t n_init,
                 std::int64_t max_iter, double tol, std::uint64_t seed, int n_threads, const py::object& callback) {
-    const auto samples = as_real_matrix(x, "x");
     semi_nmf_options options{.n_components = n_components,
                              .l1 = l1,
                              .n_init = n_init,
@@ -58,18 +41,6 @@ result semi_nmf(py::handle x, std::int64_t n_components, double l1, const py::ob
                              .seed = seed,
                              .n_threads = n_threads,
                              .checkpoint = handle_signals};
-    py::array start;  // holds the memory that options.initial looks at
-    if (py::isinstance<py::str>(init)) {
-        options.init = init_named(init.cast<std::string>());
-    } else {
-        start = as_real_matrix(init, "init");
-        const auto look = [&]<class T>(T) {
-            auto atoms = borrow<T>(start);
-            start = std::move(atoms.array);
-            options.initial = atoms.view;
-        };
-        is_single(start) ? look(float{}) : look(double{});
-    }
     if (!callback.is_none()) {
         options.callback = [&callback](const iteration& pass) {
             const py::gil_scoped_acquire gil;
@@ -77,7 +48,33 @@ result semi_nmf(py::handle x, std::int64_t n_components, double l1, const py::ob
             return answer.is_none() || py::bool_(answer);
         };
     }
-    return is_single(samples) ? fit<float>(samples, options) : fit<double>(samples, options);
+    const auto fit = [&] {
+        return with_samples(x, "x", [&]<class T>(const row_blocks<T>& samples) {
+            auto found = without_lock([&] { return coxlmm::semi_nmf(samples, options); });
+            return result{release(std::move(found.codes)),
+                          release(std::move(found.dictionary)),
+                          found.objective,
+                          found.squared_error,
+                          release(std::move(found.history)),
+                          found.n_iter,
+                          std::string(to_string(found.stop)),
+                          found.kkt_residual};
+        });
+    };
+    if (py::isinstance<py::str>(init)) {
+        options.init = init_named(init.cast<std::string>());
+        return fit();
+    }
+    return with_matrix(init, "init", [&]<class S>(const matrix_ref<const S>& atoms) {
+        if constexpr (std::is_same_v<S, float> || std::is_same_v<S, double>) {
+            options.initial = atoms;
+            return fit();
+        } else {
+            const matrix<float> converted = converted_to<float>(atoms);
+            options.initial = converted.ref();
+            return fit();
+        }
+    });
 }
 
 }  // namespace

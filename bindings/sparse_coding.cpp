@@ -18,24 +18,15 @@ struct result {
     std::string stop;
 };
 
-// The samples decide the precision: they are the large operand, the dictionary is the one to convert.
-template <class T>
-result encode(const py::array& x, const py::array& dictionary, const sparse_encode_options& options) {
-    const auto samples = borrow<T>(x);
-    const auto atoms = borrow<T>(dictionary);
-    auto found = [&] {
-        const py::gil_scoped_release no_gil;
-        return coxlmm::sparse_encode(samples.view, atoms.view, options);
-    }();
-    return {release(std::move(found.codes)), found.objective, found.kkt_residual, std::string(to_string(found.stop))};
-}
-
 result sparse_encode(py::handle x, py::handle dictionary, double l1, double tol, std::int64_t max_iter, int n_threads) {
-    const auto samples = as_real_matrix(x, "x");
-    const auto atoms = as_real_matrix(dictionary, "dictionary");
     const sparse_encode_options options{
         .l1 = l1, .tol = tol, .max_iter = max_iter, .n_threads = n_threads, .checkpoint = handle_signals};
-    return is_single(samples) ? encode<float>(samples, atoms, options) : encode<double>(samples, atoms, options);
+    return with_samples(x, "x", [&]<class T>(const row_blocks<T>& samples) {
+        const samples_as<T> atoms(dictionary, "dictionary");
+        auto found = without_lock([&] { return coxlmm::sparse_encode(samples, atoms.rows(), options); });
+        return result{release(std::move(found.codes)), found.objective, found.kkt_residual,
+                      std::string(to_string(found.stop))};
+    });
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from coxlmm.estimators import SemiNMF as SemiNMF
     from coxlmm.explanation import Explanation as Explanation
     from coxlmm.models import LMM as LMM
+    from coxlmm.row_blocks import RowBlocks as RowBlocks
     from coxlmm.states import States as States
 
     __version__: str
@@ -21,6 +22,7 @@ _EXPORTS = {
     "show_config": "coxlmm.config",
     "SemiNMF": "coxlmm.estimators",
     "LMM": "coxlmm.models",
+    "RowBlocks": "coxlmm.row_blocks",
     "States": "coxlmm.states",
     "ConceptDictionary": "coxlmm.dictionary",
     "Explanation": "coxlmm.explanation",

@@ -1,9 +1,16 @@
 """The compiled core. Matrices hold samples, concepts or words in rows.
 
-Arrays of ``float32`` and ``float64`` are read where they lie, in C or Fortran order or with any strides, negative ones
-too. A copy is made for other dtypes (``float16`` is computed in ``float32``; booleans, integers and long doubles in
-``float64``), for another byte order, and for misaligned elements. Complex numbers, strings and objects raise
-``TypeError``. Results own their memory and have the precision of the computation.
+Matrices are numpy arrays, or what lends its memory through DLPack, as torch tensors do. ``float32``, ``float64``,
+``float16`` and ``bfloat16`` (of torch, of ``ml_dtypes``, or a numpy record dtype with the one field ``"bfloat16"``) are
+read where they lie, in C or Fortran order or with any strides, negative ones too; nothing is copied. Samples and the
+unembedding may also be a ``coxlmm.RowBlocks`` of such. The computation is in ``float64`` for ``float64`` and in
+``float32`` for the other three, whose tiles are converted as they are read.
+
+A copy is made for other dtypes (booleans, integers and long doubles are computed in ``float64``), of lists, for another
+byte order, and for misaligned elements of numpy. Of tensors that require a gradient the values are read, no gradient
+flows back. Results are numpy arrays that own their memory and have the precision of the computation.
+
+What is in the memory of another device raises ``TypeError`` and is not moved. So do complex numbers, strings, objects.
 
 Every function releases the interpreter's lock and ends within a second of Ctrl-C. ``n_threads=0`` means all processors;
 no result depends on it. Misuse raises ``ValueError`` with the numbers in the message; so do values that are not finite,
@@ -15,6 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from coxlmm.row_blocks import RowBlocks
 
 class SemiNMFResult:
     """What ``semi_nmf`` found."""
@@ -69,7 +78,7 @@ class SparseCodes:
         """``"converged"`` where ``kkt_residual <= tol``."""
 
 def semi_nmf(
-    x: ArrayLike,
+    x: ArrayLike | RowBlocks,
     n_components: int,
     *,
     l1: float = 1.0,
@@ -90,7 +99,7 @@ def semi_nmf(
     """
 
 def sparse_encode(
-    x: ArrayLike,
+    x: ArrayLike | RowBlocks,
     dictionary: ArrayLike,
     *,
     l1: float,
@@ -106,7 +115,7 @@ def sparse_encode(
     """
 
 def ground_text(
-    dictionary: ArrayLike, unembedding: ArrayLike, top: int, n_threads: int = 0
+    dictionary: ArrayLike, unembedding: ArrayLike | RowBlocks, top: int, n_threads: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """For every concept the ``top`` rows of ``unembedding`` (vocabulary x n_features) of largest inner product.
 

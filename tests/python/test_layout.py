@@ -16,11 +16,11 @@ PACKAGE = ROOT / "python" / "coxlmm"
 
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
-    "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture", "images", "generation",
-    "models", "states", "verification", "extraction", "estimators", "grounding", "dictionary", "serialization",
-    "explanation", "evaluation", "report", "plots", "demo", "cli",
+    "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture", "images",
+    "generation", "models", "states", "verification", "extraction", "estimators", "grounding", "dictionary",
+    "serialization", "explanation", "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
-NUMERICAL = ["instruction_sets", "_core", "config", "states", "estimators", "grounding", "dictionary"]
+NUMERICAL = ["row_blocks", "instruction_sets", "_core", "config", "states", "estimators", "grounding", "dictionary"]
 
 
 def zone(path: str) -> str:

@@ -4,6 +4,7 @@ import gc
 import tracemalloc
 import weakref
 
+import ml_dtypes
 import numpy as np
 import pytest
 from planted import planted
@@ -37,7 +38,7 @@ def test_layout_does_not_change_the_result(layout, dtype):
 
 
 @pytest.mark.parametrize("layout", ["C", "F", "strided", "both reversed"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16])
 def test_floats_are_read_in_place(layout, dtype):
     codes = np.abs(planted(20_000, 40, 4, seed=0, dtype=dtype))
     array = layouts(codes)[layout]
@@ -48,8 +49,8 @@ def test_floats_are_read_in_place(layout, dtype):
     assert peak < array.nbytes / 20
 
 
-def test_another_precision_is_copied_once():
-    codes = np.abs(planted(20_000, 40, 4, seed=0)).astype(np.float16)
+def test_integers_are_copied_once():
+    codes = np.abs(np.round(planted(20_000, 40, 4, seed=0))).astype(np.int32)
     tracemalloc.start()
     _core.max_activating(codes, 3)
     peak = tracemalloc.get_traced_memory()[1]
@@ -61,6 +62,8 @@ def test_another_precision_is_copied_once():
     ("given", "computed"),
     [
         (np.float16, np.float32),
+        (ml_dtypes.bfloat16, np.float32),
+        (">f2", np.float32),
         (np.float32, np.float32),
         (np.float64, np.float64),
         (np.longdouble, np.float64),
