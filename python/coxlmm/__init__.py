@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coxlmm.config import show_config as show_config
     from coxlmm.dictionary import ConceptDictionary as ConceptDictionary
+    from coxlmm.estimators import PCA as PCA
+    from coxlmm.estimators import KMeans as KMeans
+    from coxlmm.estimators import LargestNorm as LargestNorm
     from coxlmm.estimators import SemiNMF as SemiNMF
     from coxlmm.explanation import Explanation as Explanation
     from coxlmm.models import LMM as LMM
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "show_config": "coxlmm.config",
     "SemiNMF": "coxlmm.estimators",
+    "PCA": "coxlmm.estimators",
+    "KMeans": "coxlmm.estimators",
+    "LargestNorm": "coxlmm.estimators",
     "LMM": "coxlmm.models",
     "RowBlocks": "coxlmm.row_blocks",
     "States": "coxlmm.states",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from coxlmm.estimators import KMeans
 from coxlmm.grounding import ImageHit, ImageSource, Word, WordFilter, ground_images, ground_words
 from coxlmm.states import States
 
@@ -33,9 +34,10 @@ class Concept:
     images : list of ImageHit
         The samples that activate it most; empty before :meth:`ConceptDictionary.ground`.
     n_active : int
-        Samples of the fit that activate it.
+        Samples of the fit that activate it: whose activation is above 0.
     share_of_activation : float, 0 to 1
-        Its activations over all samples, divided by those of all concepts.
+        Its activations over all samples, divided by those of all concepts. Where activations have signs (PCA) their
+        absolute values are summed.
     share_of_error : float
         What leaving it out would cost: the increase of the squared reconstruction error when its activations are set to
         zero and all others stay, divided by the squared norm of the states. It is in the unit of
@@ -61,12 +63,15 @@ class ConceptDictionary:
     estimator : scikit-learn style estimator, fitted
         With ``components_`` (n_components x n_features) and ``transform``.
     codes : ndarray, n_samples x n_components
-        Activations of the samples of the fit.
+        Activations of the samples of the fit. Those of PCA are signed. Only a positive one activates a concept: a
+        negative one says that the state lies on the other side of the mean, and the concept's words and images do not.
     sample_ids, captions : lists of str, n_samples
     manifest : dict
         Where the states came from: see :class:`coxlmm.States`.
     relative_error : float
-        ``||X - codes @ components||_F^2 / ||X||_F^2`` over the samples of the fit.
+        ``||X - decode(codes)||_F^2 / ||X||_F^2`` over the samples of the fit: what part of the states' squared norm the
+        decomposition misses. What :meth:`decode` returns is ``codes @ components`` for most estimators; PCA's mean is
+        added to it; k-means has the nearest center.
     error_shares : ndarray, n_components
         See :attr:`Concept.share_of_error`.
     words : list of lists of Word, n_components
@@ -90,23 +95,23 @@ class ConceptDictionary:
         Parameters
         ----------
         states : States
-        estimator : SemiNMF, or any estimator with ``fit_transform``, ``transform`` and ``components_``
+        estimator : one of :mod:`coxlmm.estimators`, or any with ``fit_transform``, ``transform`` and ``components_``
+            Of which ``codes @ components_`` are the states, after ``mean_`` has been added where there is one.
 
         Raises
         ------
         ValueError
-            What the estimator raises for states it cannot be fitted to: fewer samples than concepts, NaN. If it is not
-            of the kind that concepts are measured by: ``X ~ codes @ components_`` with codes of at least 0, and no mean
-            taken off before. If no state activates any concept: the penalty is too large.
+            What the estimator raises for states it cannot be fitted to: fewer samples than concepts, NaN. If its
+            ``inverse_transform`` shows that its codes are no coefficients of its components. If no state activates any
+            concept: the penalty is too large.
         """
         codes = np.asarray(estimator.fit_transform(states.X))
         _require_parts(estimator, codes)
-        if not codes.any():
+        if not (codes > 0).any():
             norm = float(np.linalg.norm(states.X, axis=1).mean())
-            raise ValueError(
-                f"no state activates any concept of {estimator!r}: states of norm {norm:.4g}; lower its l1"
-            )
-        relative_error, error_shares = _errors(states.X, codes, np.asarray(estimator.components_))
+            advice = "; lower its l1" if hasattr(estimator, "l1") else ""
+            raise ValueError(f"no state activates any concept of {estimator!r}: states of norm {norm:.4g}{advice}")
+        relative_error, error_shares = _errors(states.X, codes, estimator)
         return cls(
             estimator=estimator,
             codes=codes,
@@ -167,13 +172,26 @@ class ConceptDictionary:
             if layer is not None and own is not None and layer != own:
                 raise ValueError(f"the states are of layer {layer}, but the dictionary is of layer {own}")
             states = states.X
-        X = np.asarray(states)
-        if X.ndim != 2 or X.shape[1] != self.components.shape[1]:
+        X = states if hasattr(states, "shape") else np.asarray(states)
+        if len(X.shape) != 2 or X.shape[1] != self.components.shape[1]:
             raise ValueError(
                 f"states must be n_samples x {self.components.shape[1]}, like those of the fit, got an array of shape "
-                f"{X.shape}: are they of the same model ({self.manifest.get('model_id')})?"
+                f"{tuple(X.shape)}: are they of the same model ({self.manifest.get('model_id')})?"
             )
         return np.asarray(self.estimator.transform(X))
+
+    def decode(self, codes: ArrayLike) -> np.ndarray:
+        """States that activations stand for, n_samples x n_features: see :attr:`relative_error`.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many activations a sample as concepts.
+        """
+        V = np.asarray(codes)
+        if V.ndim != 2 or V.shape[1] != self.n_concepts:
+            raise ValueError(f"codes must be n_samples x {self.n_concepts}, got an array of shape {V.shape}")
+        return _decoded(V, self.estimator)
 
     def explain(self, lmm: "LMM", image: Any, *, n_concepts: int = 5) -> "Explanation":
         """The concepts behind the word in the model's caption of one image: see :func:`coxlmm.explanation.explain`."""
@@ -238,8 +256,7 @@ class ConceptDictionary:
     @property
     def concepts(self) -> list[Concept]:
         """All concepts, in the order of ``components``."""
-        activation = self.codes.sum(axis=0, dtype=np.float64)
-        # A fit with too large an l1 activates nothing at all.
+        activation = np.abs(self.codes).sum(axis=0, dtype=np.float64)
         shares = activation / (activation.sum() or 1.0)
         active = np.count_nonzero(self.codes > 0, axis=0)
         nothing: Sequence[list] = [[]] * self.n_concepts
@@ -257,30 +274,56 @@ class ConceptDictionary:
 
 
 def _require_parts(estimator: Any, codes: np.ndarray) -> None:
-    """Refuses decompositions that are no sum of concepts, each present or absent: all measures here assume one."""
-    name = type(estimator).__name__
-    if getattr(estimator, "mean_", None) is not None:
+    """Refuses estimators whose codes are no coefficients of their components: all measures here take them for such."""
+    if isinstance(estimator, KMeans) or not hasattr(estimator, "inverse_transform"):
+        return
+    some = codes[:16]
+    own, decoded = np.asarray(estimator.inverse_transform(some)), _decoded(some, estimator)
+    if own.shape != decoded.shape or not np.allclose(own, decoded, rtol=1e-3, atol=1e-3 * np.abs(own).max()):
         raise ValueError(
-            f"{name} takes a mean off the states (mean_) before it decomposes them, so codes @ components_ are not the "
-            f"states: use an estimator without, such as SemiNMF"
-        )
-    if codes.size and codes.min() < 0:
-        raise ValueError(
-            f"{name} gave codes down to {codes.min():.3g}, but a concept is present or absent, never negative: use an "
-            f"estimator whose codes are at least 0, such as SemiNMF"
+            f"the inverse_transform of {type(estimator).__name__} is not codes @ components_, plus mean_ if there is "
+            f"one: use an estimator whose samples are sums of concepts, such as SemiNMF"
         )
 
 
-def _errors(X: np.ndarray, codes: np.ndarray, components: np.ndarray) -> tuple[float, np.ndarray]:
-    """The squared error of ``codes @ components`` and its increase without each concept, over the squared norm of X."""
+def _decoded(codes: np.ndarray, estimator: Any) -> np.ndarray:
+    """The samples that codes stand for."""
+    if isinstance(estimator, KMeans):
+        return estimator.inverse_transform(codes)
+    mean = getattr(estimator, "mean_", None)
+    return codes @ estimator.components_ + (0 if mean is None else mean)
+
+
+def _errors(X: np.ndarray, codes: np.ndarray, estimator: Any) -> tuple[float, np.ndarray]:
+    """The squared error of what codes stand for and its increase without each concept, over the squared norm of X."""
+    without = _nearest_without if isinstance(estimator, KMeans) else _sum_without
     total = squared = 0.0
     increase = np.zeros(codes.shape[1])
-    lengths = np.einsum("kd,kd->k", components, components, dtype=np.float64)
     for start in range(0, len(X), _BLOCK):
         x, v = X[start : start + _BLOCK], codes[start : start + _BLOCK].astype(np.float64)
-        residual = x - v @ components
-        total += float(np.einsum("md,md->", x, x, dtype=np.float64))
-        squared += float(np.einsum("md,md->", residual, residual, dtype=np.float64))
-        # ||R + v_k u_k||^2 - ||R||^2 = 2 v_k^T R u_k + ||v_k||^2 ||u_k||^2
-        increase += 2 * np.einsum("mk,mk->k", v, residual @ components.T) + np.einsum("mk,mk->k", v, v) * lengths
+        residual = x - _decoded(v, estimator).astype(np.float64)
+        total += _squared_norm(x)
+        squared += _squared_norm(residual)
+        increase += without(x, v, residual, estimator)
     return (squared / total, increase / total) if total else (0.0, increase)
+
+
+def _sum_without(x: np.ndarray, v: np.ndarray, residual: np.ndarray, estimator: Any) -> np.ndarray:
+    # ||R + v_k u_k||^2 - ||R||^2 = 2 v_k^T R u_k + ||v_k||^2 ||u_k||^2
+    U = np.asarray(estimator.components_)
+    lengths = np.einsum("kd,kd->k", U, U, dtype=np.float64)
+    return 2 * np.einsum("mk,mk->k", v, residual @ U.T) + np.einsum("mk,mk->k", v, v) * lengths
+
+
+def _nearest_without(x: np.ndarray, v: np.ndarray, residual: np.ndarray, estimator: Any) -> np.ndarray:
+    # Without its nearest center a sample goes to the next; without any other, nothing changes for it.
+    nearest = v.argmax(axis=1)
+    rest = v.copy()
+    rest[np.arange(len(v)), nearest] = 0
+    moved = x - _decoded(rest, estimator).astype(np.float64)
+    more = np.einsum("md,md->m", moved, moved) - np.einsum("md,md->m", residual, residual)
+    return np.bincount(nearest, weights=more, minlength=v.shape[1])
+
+
+def _squared_norm(a: np.ndarray) -> float:
+    return float(np.einsum("md,md->", a, a, dtype=np.float64))

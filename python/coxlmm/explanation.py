@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ActiveConcept:
-    """A concept that an image activates: how strongly, and what part of all activations of that image it is."""
+    """A concept that an image activates: how strongly, and what part of all activations of that image it is.
+
+    Where activations have signs (PCA), ``share`` is a part of the sum of their absolute values.
+    """
 
     concept: Concept
     activation: float
@@ -42,7 +45,8 @@ class Explanation:
     concepts : list of ActiveConcept
         Those activated most, largest first.
     residual : float
-        ``||x - activations @ components||^2 / ||x||^2``: what part of the state's squared norm no concept explains.
+        ``||x - decode(activations)||^2 / ||x||^2``: what part of the state's squared norm the decomposition misses. See
+        :attr:`ConceptDictionary.relative_error`.
     sample_id : str
     thumbnail : bytes or None
         The image as WebP.
@@ -60,8 +64,13 @@ class Explanation:
 
     @property
     def n_active(self) -> int:
-        """Number of concepts that the image activates."""
+        """Number of concepts that the image activates: whose activation is above 0."""
         return int(np.count_nonzero(self.activations > 0))
+
+    @property
+    def n_negative(self) -> int:
+        """Number of concepts whose activation is below 0: some of PCA's, none of other estimators."""
+        return int(np.count_nonzero(self.activations < 0))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, without the image."""
@@ -92,9 +101,13 @@ class Explanation:
             for a in self.concepts
         ]
         more = self.n_active - len(self.concepts)
+        sizes = np.abs(self.activations, dtype=np.float64)
+        shown = sum(active.share for active in self.concepts)
         if more > 0:
-            lines.append(f"  {1 - sum(active.share for active in self.concepts):4.0%}  {more} more")
-        lines.append(f"  {self.residual:.0%} of the state's squared norm is explained by no concept")
+            lines.append(f"  {sizes[self.activations > 0].sum() / sizes.sum() - shown:4.0%}  {more} more")
+        if self.n_negative:
+            lines.append(f"  {sizes[self.activations < 0].sum() / sizes.sum():4.0%}  {self.n_negative} negative")
+        lines.append(f"  {self.residual:.0%} of the state's squared norm is not explained")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -153,7 +166,7 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
         ) from error
     activations = dictionary.encode(states)[0]
     x = states.X[0].astype(np.float64)
-    residual = x - activations.astype(np.float64) @ dictionary.components
+    residual = x - dictionary.decode(activations[None].astype(np.float64))[0]
     caption = states.captions[0]
     span = matcher.find(caption)
     if span is None:  # stripping spaces cannot remove a word
@@ -173,7 +186,7 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
 
 def _most_active(dictionary: ConceptDictionary, activations: np.ndarray, n: int) -> list[ActiveConcept]:
     indices, values = _core.most_activating_concepts(activations[None], min(n, len(activations)))
-    total = float(activations.sum(dtype=np.float64))
+    total = float(np.abs(activations).sum(dtype=np.float64))
     concepts = dictionary.concepts
     return [
         ActiveConcept(concepts[k], value, value / total)

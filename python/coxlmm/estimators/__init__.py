@@ -1,8 +1,12 @@
 """Estimators with scikit-learn's interface over the compiled core.
 
-Nothing here imports torch or transformers.
+All of them decompose samples into concepts by one contract, :class:`coxlmm.estimators.base.ConceptEstimator`, so that
+they can be exchanged. Nothing here imports torch or transformers.
 """
 
+from coxlmm.estimators.kmeans import KMeans
+from coxlmm.estimators.largest_norm import LargestNorm
+from coxlmm.estimators.pca import PCA
 from coxlmm.estimators.semi_nmf import SemiNMF
 
-__all__ = ["SemiNMF"]
+__all__ = ["PCA", "KMeans", "LargestNorm", "SemiNMF"]

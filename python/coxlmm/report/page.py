@@ -14,6 +14,7 @@ from coxlmm.atomic import write_file
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.explanation import Explanation
 from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
+from coxlmm.report.reading import reading_of
 from coxlmm.words import WordMatcher
 
 
@@ -74,6 +75,7 @@ def report_html(
         model=dictionary.model_name,
         layer=_layer(manifest),
         setting=_setting(dictionary.estimator),
+        reading=reading_of(dictionary),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from concepts.world import ANIMALS
-from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn import decomposition
 
 from coxlmm import ConceptDictionary, SemiNMF, States
 
@@ -43,11 +43,18 @@ def test_the_error_if_left_out_does_not_rely_on_an_optimal_fit():
     )
 
 
-def test_decompositions_that_are_no_sum_of_parts_are_refused(states):
-    with pytest.raises(ValueError, match=r"PCA takes a mean off the states \(mean_\)"):
-        ConceptDictionary.fit(states, PCA(2))
-    with pytest.raises(ValueError, match=r"TruncatedSVD gave codes down to -\d.*never negative"):
-        ConceptDictionary.fit(states, TruncatedSVD(2, random_state=0))
+def test_decompositions_whose_codes_are_no_coefficients_are_refused(states):
+    with pytest.raises(ValueError, match=r"inverse_transform of PCA is not codes @ components_, plus mean_"):
+        ConceptDictionary.fit(states, decomposition.PCA(2, whiten=True))
+    with pytest.raises(ValueError, match=r"inverse_transform of FastICA is not codes @ components_"):
+        ConceptDictionary.fit(states, decomposition.FastICA(2, random_state=0))
+
+
+@pytest.mark.parametrize("peer", [decomposition.PCA(2), decomposition.TruncatedSVD(2, random_state=0)], ids=repr)
+def test_estimators_of_scikit_learn_are_measured_too(states, peer):
+    dictionary = ConceptDictionary.fit(states, peer)
+    missed = states.X - peer.inverse_transform(peer.transform(states.X))
+    assert dictionary.relative_error == pytest.approx(np.sum(missed**2.0) / np.sum(states.X**2.0), rel=1e-4)
 
 
 def test_blocks_of_rows_add_up(states, monkeypatch):

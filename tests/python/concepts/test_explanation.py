@@ -61,7 +61,7 @@ def test_to_dict_is_json_and_complete(dog_dictionary, lmm, speaker):
 def test_in_a_terminal_and_in_a_notebook(dog_dictionary, lmm, speaker):
     explanation = dog_dictionary.explain(lmm, speaker.images[0])
     assert str(explanation).startswith("a red [dog]\n  100%  concept ")
-    assert "explained by no concept" in str(explanation)
+    assert "of the state's squared norm is not explained" in str(explanation)
     html = explanation._repr_html_()
     assert "a red <mark>dog</mark>" in html
     assert "data:image/webp;base64," in html
