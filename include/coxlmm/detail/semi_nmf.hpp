@@ -182,7 +182,7 @@ matrix<T> best_start(const row_blocks<T>& x, const semi_nmf_settings<T>& setting
             atoms_of_kind(settings.start, x, settings.n_atoms, norms, seeds[static_cast<std::size_t>(s)], serial), serial);
         pool.step();
     });
-    for (std::int64_t length = 10; paths.size() > 1; length *= 2) {
+    for (std::int64_t length = 5; paths.size() > 1; length *= 2) {
         pool.run(static_cast<std::int64_t>(paths.size()), [&](std::int64_t s, int) {
             for (std::int64_t i = 0; i < length && paths[static_cast<std::size_t>(s)]->advance(); ++i) pool.step();
         });
@@ -203,9 +203,9 @@ matrix<T> starting_atoms(const row_blocks<T>& x, const semi_nmf_settings<T>& set
     if (settings.n_starts == 1) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);
 
     // Every s-th sample, so that nothing is copied.
-    const std::int64_t every = std::max<std::int64_t>(1, x.rows() / std::max<std::int64_t>(2048, 8 * k));
-    const row_blocks<T> some = x.every(every);
-    const std::int64_t rank = 2 * k + 32;
+    const std::int64_t wanted = std::max(std::clamp<std::int64_t>(x.rows() / 4, 512, 2048), 8 * k);
+    const row_blocks<T> some = x.every(std::max<std::int64_t>(1, x.rows() / wanted));
+    const std::int64_t rank = k + std::max<std::int64_t>(12, k / 2);
     if (x.cols() <= 2 * rank) return best_start(some, settings, random, pool);
     const auto sketch = linalg::sketch_of(some, rank, random, pool);
     if (sketch.basis.rows() == 0) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +16,7 @@
 #include "coxlmm/core/parallel.hpp"
 #include "coxlmm/linalg/active_set.hpp"
 #include "coxlmm/linalg/nonnegative_cd.hpp"
-#include "coxlmm/linalg/residual.hpp"
+#include "coxlmm/linalg/sparse_products.hpp"
 #include "coxlmm/linalg/tile.hpp"
 
 namespace coxlmm::linalg {
@@ -34,9 +35,10 @@ struct partition {
         p.n_samples = n_samples;
         p.tile = tile_samples<T>(n_features);
         p.n_tiles = (n_samples + p.tile - 1) / p.tile;
-        // Each group owns a K x D sum: 64 are enough for any machine, and together they stay below half of X where X has
-        // at least 16 samples an atom; with fewer, eight groups still keep the threads busy.
-        const std::int64_t most = std::clamp<std::int64_t>(n_samples / (2 * n_atoms), 8, 64);
+        // Each group owns a K x D sum. A power of two, so that it divides evenly among the usual numbers of threads; together
+        // at most a sixteenth of X where that leaves work for four threads.
+        const std::int64_t fitting = std::clamp<std::int64_t>(n_samples / (16 * n_atoms), 4, 64);
+        const auto most = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(fitting)));
         p.n_groups = std::min(p.n_tiles, most);
         return p;
     }
@@ -88,20 +90,19 @@ void require_range(const std::vector<double>& norms, const char* name) {
 /// themselves are within range is for require_range to say.
 template <class T>
 std::vector<double> checked_norms(const row_blocks<T>& x, const char* name, thread_pool& pool) {
-    const std::int64_t stride = padded_length<T>(x.cols());
+    const std::int64_t n_cols = whole_lines<T>(x.cols());
     const std::int64_t tile = tile_samples<T>(x.cols());
     std::vector<double> norms(static_cast<std::size_t>(x.rows()));
     std::vector<matrix<T>> scratch(static_cast<std::size_t>(pool.size()));
     first_bad_row bad;
     pool.run((x.rows() + tile - 1) / tile, [&](std::int64_t task, int worker) {
-        auto& rows = scratch[static_cast<std::size_t>(worker)];
-        if (rows.size() == 0) rows = matrix<T>(tile, stride);
         const std::int64_t first = task * tile;
         const std::int64_t count = std::min(tile, x.rows() - first);
-        pack_rows(x, first, count, rows.data(), tile, stride);
+        const auto rows = rows_of(x, first, count, scratch[static_cast<std::size_t>(worker)]);
         for (std::int64_t i = 0; i < count; ++i) {
-            bad.check(rows.row(i), stride, first + i);
-            norms[static_cast<std::size_t>(first + i)] = std::sqrt(squared_norm(rows.row(i), stride));
+            const double squared = squared_norm(rows.row(i), n_cols);
+            if (!is_finite(squared)) bad.check(rows.row(i), n_cols, first + i);
+            norms[static_cast<std::size_t>(first + i)] = std::sqrt(squared);
         }
     });
     bad.complain(x, name);
@@ -136,6 +137,7 @@ public:
         : x_(x),
           n_atoms_(n_atoms),
           stride_(padded_length<T>(x.cols())),
+          n_cols_(whole_lines<T>(x.cols())),
           partition_(partition::of<T>(x.rows(), x.cols(), n_atoms)),
           norms_(norms),
           errors_(static_cast<std::size_t>(x.rows())),
@@ -151,7 +153,7 @@ public:
             auto& group = groups_[static_cast<std::size_t>(g)];
             group.reset(n_atoms_, stride_, settings.accumulate);
             auto& scratch = scratch_[static_cast<std::size_t>(worker)];
-            scratch.reserve(n_atoms_, stride_, partition_.tile);
+            scratch.reserve(n_atoms_, partition_.tile);
             for (std::int64_t t = partition_.first_tile(g); t < partition_.first_tile(g + 1); ++t) {
                 run_tile(t, atoms, gram, start, codes, settings, scratch, group);
                 pool_.step();
@@ -185,21 +187,20 @@ private:
     };
 
     struct tile_scratch {
-        matrix<T> rows;                // tile x padded D
+        matrix<T> rows;                // tile x padded D, where X cannot be read in place
         matrix<double> correlations;   // K x tile
         matrix<double> codes;          // K x tile
         matrix<T> codes_by_sample;     // tile x K
-        residual_errors<T> residual;
+        sparse_products<T> products;
         std::optional<active_set_solver> exact;
         matrix<double> per_sample;     // norms, errors, KKT residuals
 
-        void reserve(std::int64_t n_atoms, std::int64_t stride, std::int64_t tile) {
-            if (rows.size() != 0) return;
-            rows = matrix<T>(tile, stride);
+        void reserve(std::int64_t n_atoms, std::int64_t tile) {
+            if (codes.size() != 0) return;
             correlations = matrix<double>(n_atoms, tile);
             codes = matrix<double>(n_atoms, tile);
             codes_by_sample = matrix<T>(tile, n_atoms);
-            residual = residual_errors<T>(tile, n_atoms);
+            products = sparse_products<T>(tile, n_atoms);
             per_sample = matrix<double>(3, tile);
         }
     };
@@ -214,8 +215,8 @@ private:
         double* kkt = s.per_sample.row(2);
         std::fill_n(norms, n, 0.0);
         std::copy_n(norms_.begin() + first, count, norms);
-        pack_rows(x_, first, count, s.rows.data(), n, stride_);
-        dot_products(s.rows.data(), n, atoms.data(), n_atoms_, stride_, s.correlations.data(), n);
+        const auto rows = rows_of(x_, first, count, s.rows);
+        dot_products(rows, count, atoms.data(), n_atoms_, stride_, n_cols_, s.correlations.data(), n);
         for (std::int64_t k = 0; k < n_atoms_; ++k) {
             for (std::int64_t i = 0; i < count; ++i) s.codes(k, i) = static_cast<double>(start(first + i, k));
             std::fill_n(s.codes.row(k) + count, n - count, 0.0);
@@ -246,8 +247,9 @@ private:
             kkt_residuals(gram, tile, settings.l1, kkt);
             for (std::int64_t i = 0; i < count; ++i) group.kkt_residual = std::max(group.kkt_residual, kkt[i]);
         }
-        if (settings.accumulate) add_sums(s, n, count, group);
-        s.residual.compute(s.rows.data(), count, s.codes_by_sample.data(), atoms, errors);
+        if (settings.accumulate) add_code_gram(s, count, group);
+        s.products.compute(rows, count, n_cols_, s.codes_by_sample.data(), atoms, errors,
+                           settings.accumulate ? group.cross.data() : nullptr);
         for (std::int64_t i = 0; i < count; ++i) {
             group.squared_error += errors[i];
             for (std::int64_t k = 0; k < n_atoms_; ++k) group.code_sum += s.codes(k, i);
@@ -255,8 +257,7 @@ private:
         }
     }
 
-    void add_sums(const tile_scratch& s, std::int64_t n, std::int64_t count, group_sums& group) const {
-        accumulate_outer(s.codes_by_sample.data(), n_atoms_, s.rows.data(), n, n_atoms_, stride_, group.cross.data());
+    void add_code_gram(const tile_scratch& s, std::int64_t count, group_sums& group) const {
         for (std::int64_t i = 0; i < count; ++i) {
             const T* code = s.codes_by_sample.row(i);
             for (std::int64_t k = 0; k < n_atoms_; ++k) {
@@ -302,6 +303,7 @@ private:
     const row_blocks<T>& x_;
     std::int64_t n_atoms_;
     std::int64_t stride_;
+    std::int64_t n_cols_;
     partition partition_;
     const std::vector<double>& norms_;
     std::vector<double> errors_;

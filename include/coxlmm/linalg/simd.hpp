@@ -16,6 +16,7 @@ struct simd {
     static constexpr int registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 
     static packet load(const T* p) { return Eigen::internal::pload<packet>(p); }
+    static packet load_unaligned(const T* p) { return Eigen::internal::ploadu<packet>(p); }
     static void store(T* p, const packet& a) { Eigen::internal::pstore(p, a); }
     static packet broadcast(T a) { return Eigen::internal::pset1<packet>(a); }
     static packet madd(const packet& a, const packet& b, const packet& c) { return Eigen::internal::pmadd(a, b, c); }

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "coxlmm/core/matrix.hpp"
+#include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/random.hpp"
+#include "coxlmm/core/row_blocks.hpp"
+#include "coxlmm/linalg/centred_gram.hpp"
+#include "coxlmm/linalg/centred_tiles.hpp"
+#include "coxlmm/linalg/code_pass.hpp"
+#include "coxlmm/linalg/range_finder.hpp"
+#include "coxlmm/linalg/symmetric_eigen.hpp"
+#include "coxlmm/linalg/tile.hpp"
+
+namespace coxlmm::detail {
+
+/// Directions beyond those asked for that a random subspace needs to hold them well (Halko et al., section 4.3).
+inline constexpr std::int64_t oversampling = 10;
+
+template <class T>
+struct principal_components {
+    matrix<T> components;           // K x D
+    matrix<T> scores;               // M x K
+    std::vector<double> squares;    // sums of squares of the columns of the scores
+    double total_squares = 0;       // of the centred samples
+    std::vector<double> mean;
+};
+
+/// Rows of unit length, orthogonal to all rows there are and to one another, until there are `wanted`. Each starts from
+/// the axis that is farthest from the span of those before it.
+template <class T>
+matrix<T> completed(const matrix<T>& orthonormal, std::int64_t wanted, std::int64_t n_features) {
+    const std::int64_t stride = orthonormal.cols();
+    matrix<T> rows(wanted, stride);
+    std::copy_n(orthonormal.data(), std::min(wanted, orthonormal.rows()) * stride, rows.data());
+    if (orthonormal.rows() >= wanted) return rows;
+    std::vector<double> covered(static_cast<std::size_t>(n_features));
+    const auto cover = [&](std::int64_t r) {
+        for (std::int64_t d = 0; d < n_features; ++d) {
+            covered[static_cast<std::size_t>(d)] += static_cast<double>(rows(r, d)) * static_cast<double>(rows(r, d));
+        }
+    };
+    for (std::int64_t r = 0; r < orthonormal.rows(); ++r) cover(r);
+    for (std::int64_t r = orthonormal.rows(); r < wanted; ++r) {
+        const auto axis = std::min_element(covered.begin(), covered.end()) - covered.begin();
+        T* row = rows.row(r);
+        row[axis] = 1;
+        for (int twice = 0; twice < 2; ++twice) {
+            for (std::int64_t q = 0; q < r; ++q) {
+                const T along = static_cast<T>(-linalg::dot(row, rows.row(q), stride));
+                for (std::int64_t d = 0; d < stride; ++d) row[d] += along * rows(q, d);
+            }
+            linalg::normalize(row, stride);
+        }
+        cover(r);
+    }
+    return rows;
+}
+
+/// Rows of a double matrix -> orthonormal padded rows of T.
+template <class T>
+matrix<T> orthonormal_in(const matrix<double>& rows, thread_pool& pool) {
+    const auto basis = linalg::orthonormal_rows(linalg::pack_matrix(row_blocks<double>(rows)), pool);
+    matrix<T> narrow(basis.rows(), linalg::padded_length<T>(rows.cols()));
+    for (std::int64_t r = 0; r < basis.rows(); ++r) {
+        for (std::int64_t d = 0; d < rows.cols(); ++d) narrow(r, d) = static_cast<T>(basis(r, d));
+    }
+    return narrow;
+}
+
+/// An orthonormal basis of the leading directions, exactly: eigenvectors of the smaller Gram matrix.
+template <class T>
+matrix<T> exact_basis(const row_blocks<T>& x, const linalg::origin<T>& mean, std::int64_t n_components, thread_pool& pool) {
+    if (x.cols() <= x.rows()) {
+        return orthonormal_in<T>(linalg::largest_eigenpairs(linalg::feature_gram(x, mean, pool), n_components).vectors, pool);
+    }
+    auto found = linalg::largest_eigenpairs(linalg::sample_gram(x, mean, pool), n_components);
+    auto directions = linalg::weighted_sums(x, mean, found.vectors, pool);
+    // Singular vectors of vanishing singular values: what is left of them is rounding.
+    const double least = found.values.front() * 1e-24;
+    for (std::int64_t k = 0; k < n_components; ++k) {
+        double squared = 0;
+        for (std::int64_t d = 0; d < x.cols(); ++d) squared += directions(k, d) * directions(k, d);
+        if (!(squared > least)) std::fill_n(directions.row(k), x.cols(), 0.0);
+    }
+    return orthonormal_in<T>(directions, pool);
+}
+
+/// basis -> basis Xc^T Xc.
+template <class T>
+matrix<T> covariance_product(const row_blocks<T>& x, const linalg::origin<T>& mean, const matrix<T>& basis, thread_pool& pool) {
+    const std::int64_t r = basis.rows();
+    const std::int64_t stride = basis.cols();
+    const auto part = linalg::partition::of<T>(x.rows(), x.cols(), r);
+    struct scratch {
+        matrix<double> products;
+        matrix<T> coordinates;
+    };
+    std::vector<scratch> scratches(static_cast<std::size_t>(pool.size()));
+    std::vector<matrix<T>> groups(static_cast<std::size_t>(part.n_groups));
+    linalg::for_each_centred_tile(
+        x, mean, part, pool, [&](const matrix<T>& tile, std::int64_t, std::int64_t count, std::int64_t g, int worker) {
+            auto& s = scratches[static_cast<std::size_t>(worker)];
+            auto& sums = groups[static_cast<std::size_t>(g)];
+            if (s.products.size() == 0) s = {matrix<double>(r, part.tile), matrix<T>(part.tile, r)};
+            if (sums.size() == 0) sums = matrix<T>(r, stride);
+            linalg::dot_products(tile.data(), count, basis.data(), r, stride, s.products.data(), part.tile);
+            for (std::int64_t i = 0; i < count; ++i) {
+                for (std::int64_t k = 0; k < r; ++k) s.coordinates(i, k) = static_cast<T>(s.products(k, i));
+            }
+            linalg::accumulate_outer(s.coordinates.data(), r, tile.data(), count, r, stride, sums.data());
+        });
+    return linalg::added_up(std::move(groups));
+}
+
+/// An orthonormal basis that holds the leading directions, by subspace iteration from a random start.
+template <class T>
+matrix<T> random_basis(const row_blocks<T>& x, const linalg::origin<T>& mean, std::int64_t n_components,
+                       std::int64_t n_power_iterations, std::uint64_t seed, thread_pool& pool) {
+    random_source random(seed);
+    const std::int64_t rank = std::min({n_components + oversampling, x.rows(), x.cols()});
+    matrix<T> basis(rank, linalg::padded_length<T>(x.cols()));
+    for (std::int64_t r = 0; r < rank; ++r) {
+        for (std::int64_t d = 0; d < x.cols(); ++d) basis(r, d) = static_cast<T>(random.normal());
+        linalg::normalize(basis.row(r), basis.cols());
+    }
+    // The first product is the sketch of the range itself; every other one a power iteration.
+    for (std::int64_t power = 0; power <= n_power_iterations && basis.rows() > 0; ++power) {
+        basis = linalg::orthonormal_rows(covariance_product(x, mean, basis, pool), pool);
+    }
+    return basis;
+}
+
+/// The largest entry of every row, in absolute value, is positive (the first of equal ones).
+template <class T>
+void fix_sign(T* row, std::int64_t n, T* scores, std::int64_t n_scores, std::int64_t step) {
+    const T* largest = std::max_element(row, row + n, [](T a, T b) { return std::abs(a) < std::abs(b); });
+    if (*largest >= 0) return;
+    for (std::int64_t d = 0; d < n; ++d) row[d] = -row[d];
+    for (std::int64_t i = 0; i < n_scores; ++i) scores[i * step] = -scores[i * step];
+}
+
+/// Principal components within the span of an orthonormal basis (Rayleigh and Ritz): one read of X.
+template <class T>
+principal_components<T> components_within(const row_blocks<T>& x, const linalg::origin<T>& mean, const matrix<T>& basis,
+                                          std::int64_t n_components, thread_pool& pool) {
+    const std::int64_t r = basis.rows();
+    const std::int64_t stride = basis.cols();
+    const auto part = linalg::partition::of<T>(x.rows(), x.cols(), r);
+    matrix<T> coordinates(x.rows(), linalg::padded_length<T>(r));
+    std::vector<matrix<double>> products(static_cast<std::size_t>(pool.size()));
+    std::vector<matrix<double>> grams(static_cast<std::size_t>(part.n_groups));
+    std::vector<double> squares(static_cast<std::size_t>(part.n_groups));
+    linalg::for_each_centred_tile(
+        x, mean, part, pool, [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t g, int worker) {
+            auto& p = products[static_cast<std::size_t>(worker)];
+            auto& gram = grams[static_cast<std::size_t>(g)];
+            if (p.size() == 0) p = matrix<double>(r, part.tile);
+            if (gram.size() == 0) gram = matrix<double>(r, r);
+            linalg::dot_products(tile.data(), count, basis.data(), r, stride, p.data(), part.tile);
+            for (std::int64_t a = 0; a < r; ++a) {
+                for (std::int64_t b = 0; b <= a; ++b) {
+                    double sum = 0;
+                    for (std::int64_t i = 0; i < count; ++i) sum += p(a, i) * p(b, i);
+                    gram(a, b) += sum;
+                }
+                for (std::int64_t i = 0; i < count; ++i) coordinates(first + i, a) = static_cast<T>(p(a, i));
+            }
+            for (std::int64_t i = 0; i < count; ++i) squares[static_cast<std::size_t>(g)] += linalg::squared_norm(tile.row(i), stride);
+        });
+    const auto found = linalg::largest_eigenpairs(linalg::added_up(std::move(grams)), n_components);
+
+    principal_components<T> result;
+    for (const double s : squares) result.total_squares += s;
+    for (const double value : found.values) result.squares.push_back(std::max(0.0, value));
+    matrix<T> rotation(r, n_components);                                  // for components: atoms by basis rows
+    matrix<T> directions(n_components, linalg::padded_length<T>(r));      // the same, transposed, in padded rows
+    for (std::int64_t k = 0; k < n_components; ++k) {
+        for (std::int64_t q = 0; q < r; ++q) directions(k, q) = rotation(q, k) = static_cast<T>(found.vectors(k, q));
+    }
+    matrix<T> components(n_components, stride);
+    linalg::accumulate_outer(rotation.data(), n_components, basis.data(), r, n_components, stride, components.data());
+    result.components = linalg::unpacked(components, x.cols());
+    result.scores = matrix<T>(x.rows(), n_components);
+    pool.run((x.rows() + part.tile - 1) / part.tile, [&](std::int64_t t, int) {
+        const std::int64_t first = t * part.tile;
+        const std::int64_t count = std::min(part.tile, x.rows() - first);
+        matrix<double> rotated(n_components, part.tile);
+        linalg::dot_products(coordinates.row(first), count, directions.data(), n_components, coordinates.cols(), rotated.data(), part.tile);
+        for (std::int64_t i = 0; i < count; ++i) {
+            for (std::int64_t k = 0; k < n_components; ++k) result.scores(first + i, k) = static_cast<T>(rotated(k, i));
+        }
+    });
+    for (std::int64_t k = 0; k < n_components; ++k) {
+        fix_sign(result.components.row(k), x.cols(), result.scores.data() + k, x.rows(), n_components);
+    }
+    return result;
+}
+
+/// Whether the exact solution is about as cheap, or most of the space is asked for and a random part of it is all of it.
+inline bool prefers_exact(std::int64_t largest_rank, std::int64_t n_components) {
+    return largest_rank <= 500 || n_components + oversampling >= largest_rank / 2;
+}
+
+template <class T>
+principal_components<T> fit_pca(const row_blocks<T>& x, std::int64_t n_components, bool exact, std::int64_t n_power_iterations,
+                                std::uint64_t seed, thread_pool& pool) {
+    linalg::require_range<T>(linalg::checked_norms(x, "X", pool), "X");
+    auto mean = linalg::column_means(x, pool);
+    const auto from = linalg::origin<T>::at(mean);
+    auto basis = exact ? exact_basis(x, from, n_components, pool)
+                       : random_basis(x, from, n_components, n_power_iterations, seed, pool);
+    if (basis.rows() < n_components) basis = completed(basis, n_components, x.cols());
+    auto result = components_within(x, from, basis, n_components, pool);
+    result.mean = std::move(mean);
+    return result;
+}
+
+}  // namespace coxlmm::detail
