@@ -15,6 +15,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from coxlmm.estimators.samples import is_for_core_alone, require_samples
+
 
 class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """A decomposition of samples into concepts: vectors, the rows of ``components_``, and activations of each sample.
@@ -30,8 +32,11 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples in rows.
+        X : array-like of shape (n_samples, n_features), or RowBlocks
+            Samples in rows. numpy arrays, tensors of torch and whatever else has the DLPack protocol, of ``float32``,
+            ``float64``, ``float16`` or ``bfloat16``, are read where they lie, in C or Fortran order or strided, and so
+            are the blocks of a :class:`coxlmm.RowBlocks`, such as memory-mapped files. ``float64`` is computed in
+            ``float64``, the others in ``float32``; anything else is copied to ``float64``. Results are numpy arrays.
         y : ignored
 
         Returns
@@ -44,7 +49,7 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             If ``X`` is not a finite two-dimensional array, has fewer samples than ``n_components``, or a parameter is
             out of its domain.
         TypeError
-            If a parameter is of the wrong type.
+            If a parameter is of the wrong type, or ``X`` is in the memory of another device: nothing is moved unasked.
         """
         self._fit_transform(X)
         return self
@@ -54,8 +59,8 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples in rows.
+        X : array-like of shape (n_samples, n_features), or RowBlocks
+            Samples in rows, as :meth:`fit` takes them.
         y : ignored
 
         Returns
@@ -75,8 +80,8 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples in rows.
+        X : array-like of shape (n_samples, n_features), or RowBlocks
+            Samples in rows, as :meth:`fit` takes them.
 
         Returns
         -------
@@ -161,26 +166,26 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             return self._fit(X)
 
     def _validate(self, X: ArrayLike, *, reset: bool) -> Any:
-        if not self._is_ready(X, reset):
-            half = getattr(X, "dtype", None) == np.float16
-            # The compiled core looks for NaN and infinity itself, where it reads X anyway, and names row and column.
-            X = validate_data(
-                self, X, reset=reset, dtype=np.float32 if half else [np.float64, np.float32], ensure_all_finite=False
+        # The compiled core looks for NaN and infinity itself, where it reads X anyway, and names row and column.
+        if not is_for_core_alone(X):
+            return (
+                X
+                if self._is_in_order(X, reset)
+                else validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
             )
-        elif reset:
-            self.n_features_in_ = X.shape[1]
-            if hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
-        return X
+        require_samples(X)
+        return validate_data(self, X, reset=reset, skip_check_array=True)
 
-    def _is_ready(self, X: ArrayLike, reset: bool) -> bool:
-        """Whether scikit-learn's checks, which cost more than it takes to encode a sample, would find nothing to do."""
+    def _is_in_order(self, X: ArrayLike, reset: bool) -> bool:
+        """Whether scikit-learn's checks, which take longer than it takes to encode a sample, would change nothing."""
         return (
-            type(X) is np.ndarray
+            not reset
+            and type(X) is np.ndarray
             and X.dtype in (np.float32, np.float64)
             and X.ndim == 2
-            and min(X.shape) >= 1
-            and (reset or (X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")))
+            and X.shape[0] >= 1
+            and X.shape[1] == self.n_features_in_
+            and not hasattr(self, "feature_names_in_")
         )
 
     def _seed(self) -> int:
@@ -197,11 +202,6 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def initial(init: str | ArrayLike) -> Any:
-    """The parameter ``init`` as the compiled core takes it."""
-    return init if isinstance(init, str) else np.asarray(init)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coxlmm.estimators.base import initial
 from coxlmm.estimators.sparse import SparseEstimator
 
 INITS = ("kmeans++", "samples", "random")
@@ -47,7 +46,7 @@ class Factorization(SparseEstimator):
             X,
             self.n_components,
             l1=self.l1,
-            init=initial(self.init),
+            init=self.init,
             n_init=self.n_init,
             max_iter=self.max_iter,
             tol=self.tol,

@@ -67,11 +67,6 @@ class SemiNMF(Factorization):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where ``X`` had names that are all strings.
 
-    Notes
-    -----
-    ``float32`` and ``float64`` are computed in their own precision and read where they lie, in C or Fortran order or
-    strided; ``float16`` is computed in ``float32`` and everything else in ``float64``, both from a copy.
-
     References
     ----------
     Parekh, Khayatan, Shukor, Newson, Cord: A Concept-Based Explainability Framework for Large Multimodal Models,
