@@ -36,13 +36,14 @@ def test_a_path_is_explained_like_the_image(dog_dictionary, lmm, speaker, tmp_pa
 
 
 def test_shares_are_of_all_activations_and_the_rest_is_counted(lmm, speaker, dog_states, dog_dictionary):
-    # Two concepts for three states, and no penalty: a state needs both.
+    # Of the concepts x + y and x - y / 2, and without a penalty, the state x needs both.
     dictionary = ConceptDictionary.fit(dog_states, SemiNMF(2, l1=0.0, random_state=0)).ground(lmm)
-    shown = [dictionary.explain(lmm, image) for image in speaker.images[:6]]
-    mixed = next(e for e in shown if e.n_active == 2)
-    assert [a.share for a in mixed.concepts] == pytest.approx(sorted(mixed.activations / mixed.activations.sum())[::-1])
-    index = speaker.images.index(speaker.images[shown.index(mixed)])
-    first = dictionary.explain(lmm, speaker.images[index], n_concepts=1)
+    x, y = dog_states.X[0], dog_states.X[2]
+    dictionary.estimator.components_ = np.stack([x + y, x - y / 2])
+    mixed = dictionary.explain(lmm, speaker.images[0])
+    assert [a.share for a in mixed.concepts] == pytest.approx([2 / 3, 1 / 3], rel=1e-3)
+    assert [a.concept.index for a in mixed.concepts] == [1, 0]
+    first = dictionary.explain(lmm, speaker.images[0], n_concepts=1)
     assert len(first.concepts) == 1
     assert first.n_active == 2
     assert "1 more" in str(first)
