@@ -137,8 +137,8 @@ def test_unfit_files_are_named(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_DATA") or sys.platform != "linux", reason="needs RLIMIT_DATA")
-def test_shards_larger_than_a_memory_limit_are_encoded(tmp_path):
-    # 128 MiB of float16 with 64 MiB for everything that the process allocates from then on; mapped files do not count.
+def test_shards_larger_than_a_memory_limit_are_fitted_and_encoded(tmp_path):
+    # 128 MiB of float16 with 32 MiB for everything that the process allocates from then on; mapped files do not count.
     save_file({"X": np.ones((1 << 14, 1 << 12), np.float16)}, tmp_path / "x.safetensors")
     program = f"""
 import re, resource
@@ -146,16 +146,18 @@ import numpy as np
 from coxlmm import RowBlocks, _core
 X = RowBlocks.from_safetensors({str(tmp_path / "x.safetensors")!r}, "X")
 atoms = np.eye(2, X.shape[1])
-_core.sparse_encode(np.ones((1, X.shape[1]), np.float32), atoms, l1=1.0, n_threads=1)
+_core.semi_nmf(np.ones((2, X.shape[1]), np.float32), 2, n_threads=1)
 data = int(re.search(r"VmData:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
-resource.setrlimit(resource.RLIMIT_DATA, (data + (64 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_DATA, (data + (32 << 20),) * 2)
 try:
     np.ones(X.shape, np.float16)
 except MemoryError:
     print("limited")
 codes = _core.sparse_encode(X, atoms, l1=1.0, n_threads=1).codes
 print(codes.shape, codes.min(), codes.max())
+fit = _core.semi_nmf(X, 2, l1=0.0, max_iter=5, n_threads=1)
+print(fit.squared_error < 1e-4 * X.shape[0] * X.shape[1])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stderr == ""
-    assert done.stdout == f"limited\n{(1 << 14, 2)} 0.5 0.5\n"
+    assert done.stdout == f"limited\n{(1 << 14, 2)} 0.5 0.5\nTrue\n"
