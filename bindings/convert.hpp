@@ -82,7 +82,7 @@ class samples_as {
 public:
     samples_as(py::handle value, const std::string& name) : blocks_(borrow_blocks(value, name)) {
         for (const borrowed& block : blocks_) {
-            std::visit([this](const auto& view) { append(view); }, block.view);
+            std::visit([this](const auto& view) { this->append(view); }, block.view);
         }
     }
 

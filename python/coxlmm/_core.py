@@ -12,5 +12,7 @@ from coxlmm import instruction_sets
 # Every build is compiled as coxlmm._core, whatever its file is called: names and pickles do not tell them apart.
 _path = instruction_sets.chosen().origin
 _spec = spec_from_file_location(__name__, _path, loader=ExtensionFileLoader(__name__, _path))
-sys.modules[__name__] = module_from_spec(_spec)
-_spec.loader.exec_module(sys.modules[__name__])
+_module = module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+# Not before it is complete: another thread that imports it meanwhile takes what it finds here.
+sys.modules[__name__] = _module
