@@ -13,6 +13,7 @@
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
 #include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/process_group.hpp"
 #include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/stop_reason.hpp"
 #include "coxlmm/detail/semi_nmf.hpp"
@@ -23,6 +24,7 @@ namespace coxlmm {
 enum class semi_nmf_init {
     samples,           ///< samples chosen uniformly
     kmeans_plus_plus,  ///< samples far from those already chosen
+    svd,               ///< singular directions of X: the same from nearly every seed
     random,            ///< random directions
 };
 
@@ -55,6 +57,9 @@ struct semi_nmf_options {
     std::uint64_t seed = 0;
     /// 0: all processors that the process may use.
     int n_threads = 0;
+    /// Processes that each hold some of the samples, at least K of them: X and `codes` are those of this process, and
+    /// all else in the result is the same in each. The start is that of process 0, from its own samples.
+    process_group group = {};
     /// Sees every iteration, on the calling thread; returning false stops the fit, which still returns a full result.
     std::function<bool(const iteration&)> callback = {};
     /// Called on the calling thread about ten times a second, also in the middle of a long pass. What it throws leaves
@@ -75,6 +80,77 @@ struct semi_nmf_result {
     double kkt_residual = 0;                    ///< of `codes`, as in sparse_encode_result
 };
 
+namespace detail {
+
+/// semi_nmf, and nmf with entries of the dictionary >= 0.
+template <class T>
+semi_nmf_result<T> factorize(const row_blocks<T>& samples, const semi_nmf_options& options, linalg::sign entries) {
+    const std::int64_t k = options.n_components;
+    require_nonempty(samples, "X");
+    if (k < 1) throw_invalid("n_components is ", k, ": at least 1 is needed");
+    if (k > samples.rows()) {
+        throw_invalid("n_components is ", k, " but X has only ", samples.rows(), " samples (its shape is ", samples.rows(),
+                      " x ", samples.cols(), "): lower n_components or give more samples");
+    }
+    if (!(options.l1 >= 0) || !is_finite(options.l1)) throw_invalid("l1 is ", options.l1, ": it must be finite and >= 0");
+    if (!(options.tol >= 0) || !is_finite(options.tol)) throw_invalid("tol is ", options.tol, ": it must be finite and >= 0");
+    if (options.n_init < 1) throw_invalid("n_init is ", options.n_init, ": at least 1 is needed");
+    if (options.max_iter < 1) throw_invalid("max_iter is ", options.max_iter, ": at least 1 is needed");
+    const process_group& group = options.group;
+    if (group.size < 1 || group.rank < 0 || group.rank >= group.size) {
+        throw_invalid("the process group has rank ", group.rank, " and size ", group.size, ": ranks run from 0 to size - 1");
+    }
+    if (!group.alone() && !group.sum) throw_invalid("the process group has size ", group.size, " but no function to sum over it");
+
+    semi_nmf_settings<T> settings{.n_atoms = k,
+                                  .l1 = options.l1,
+                                  .start = start_kind::spread,
+                                  .n_starts = options.n_init,
+                                  .given = {},
+                                  .seed = options.seed,
+                                  .max_iter = options.max_iter,
+                                  .tol = options.tol,
+                                  .entries = entries,
+                                  .group = options.group,
+                                  .on_iteration = {}};
+    if (options.init == semi_nmf_init::samples) settings.start = start_kind::samples;
+    if (options.init == semi_nmf_init::svd) settings.start = start_kind::singular;
+    if (options.init == semi_nmf_init::random) settings.start = start_kind::random;
+    std::visit(
+        [&]<class I>(const I& given) {
+            if constexpr (!std::is_same_v<I, std::monostate>) {
+                if (given.rows != k || given.cols != samples.cols()) {
+                    throw_invalid("the initial atoms have shape ", given.rows, " x ", given.cols,
+                                  " but n_components x n_features is ", k, " x ", samples.cols());
+                }
+                require_finite(given, "the matrix of initial atoms");
+                settings.start = start_kind::given;
+                settings.given = matrix<T>(given.rows, given.cols);
+                for (std::int64_t i = 0; i < given.rows; ++i) {
+                    for (std::int64_t j = 0; j < given.cols; ++j) settings.given(i, j) = static_cast<T>(given(i, j));
+                }
+            }
+        },
+        options.initial);
+    if (options.callback) {
+        settings.on_iteration = [&](std::int64_t index, double objective) {
+            return options.callback(iteration{.index = index, .objective = objective});
+        };
+    }
+    thread_pool pool(options.n_threads, options.checkpoint);
+    auto fit = fit_semi_nmf(samples, settings, pool);
+    return {.codes = std::move(fit.codes),
+            .dictionary = std::move(fit.dictionary),
+            .objective = fit.objective,
+            .squared_error = fit.squared_error,
+            .history = std::move(fit.history),
+            .n_iter = fit.n_iter,
+            .stop = fit.stop,
+            .kkt_residual = fit.kkt_residual};
+}
+
+}  // namespace detail
+
 /// Semi-NMF with an l1 penalty: minimises ||X - codes dictionary||_F^2 + l1 * ||codes||_1 over codes >= 0 and
 /// dictionary rows in the unit ball.
 ///
@@ -93,62 +169,7 @@ struct semi_nmf_result {
 /// Models", NeurIPS 2024, arXiv 2406.08074. Semi-NMF: Ding, Li, Jordan, IEEE TPAMI 32 (2010).
 template <SampleMatrix M>
 semi_nmf_result<precision_t<M>> semi_nmf(const M& x, const semi_nmf_options& options) {
-    using T = precision_t<M>;
-    const row_blocks<T> samples = as_row_blocks(x);
-    const std::int64_t k = options.n_components;
-    require_nonempty(samples, "X");
-    if (k < 1) throw_invalid("n_components is ", k, ": at least 1 is needed");
-    if (k > samples.rows()) {
-        throw_invalid("n_components is ", k, " but X has only ", samples.rows(), " samples (its shape is ", samples.rows(),
-                      " x ", samples.cols(), "): lower n_components or give more samples");
-    }
-    if (!(options.l1 >= 0) || !is_finite(options.l1)) throw_invalid("l1 is ", options.l1, ": it must be finite and >= 0");
-    if (!(options.tol >= 0) || !is_finite(options.tol)) throw_invalid("tol is ", options.tol, ": it must be finite and >= 0");
-    if (options.n_init < 1) throw_invalid("n_init is ", options.n_init, ": at least 1 is needed");
-    if (options.max_iter < 1) throw_invalid("max_iter is ", options.max_iter, ": at least 1 is needed");
-
-    detail::semi_nmf_settings<T> settings{.n_atoms = k,
-                                          .l1 = options.l1,
-                                          .start = detail::start_kind::spread,
-                                          .n_starts = options.n_init,
-                                          .given = {},
-                                          .seed = options.seed,
-                                          .max_iter = options.max_iter,
-                                          .tol = options.tol,
-                                          .on_iteration = {}};
-    if (options.init == semi_nmf_init::samples) settings.start = detail::start_kind::samples;
-    if (options.init == semi_nmf_init::random) settings.start = detail::start_kind::random;
-    std::visit(
-        [&]<class I>(const I& given) {
-            if constexpr (!std::is_same_v<I, std::monostate>) {
-                if (given.rows != k || given.cols != samples.cols()) {
-                    throw_invalid("the initial atoms have shape ", given.rows, " x ", given.cols,
-                                  " but n_components x n_features is ", k, " x ", samples.cols());
-                }
-                require_finite(given, "the matrix of initial atoms");
-                settings.start = detail::start_kind::given;
-                settings.given = matrix<T>(given.rows, given.cols);
-                for (std::int64_t i = 0; i < given.rows; ++i) {
-                    for (std::int64_t j = 0; j < given.cols; ++j) settings.given(i, j) = static_cast<T>(given(i, j));
-                }
-            }
-        },
-        options.initial);
-    if (options.callback) {
-        settings.on_iteration = [&](std::int64_t index, double objective) {
-            return options.callback(iteration{.index = index, .objective = objective});
-        };
-    }
-    thread_pool pool(options.n_threads, options.checkpoint);
-    auto fit = detail::fit_semi_nmf(samples, settings, pool);
-    return {.codes = std::move(fit.codes),
-            .dictionary = std::move(fit.dictionary),
-            .objective = fit.objective,
-            .squared_error = fit.squared_error,
-            .history = std::move(fit.history),
-            .n_iter = fit.n_iter,
-            .stop = fit.stop,
-            .kkt_residual = fit.kkt_residual};
+    return detail::factorize(as_row_blocks(x), options, linalg::sign::any);
 }
 
 }  // namespace coxlmm

@@ -10,9 +10,10 @@
 
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/parallel.hpp"
-#include "coxlmm/core/random.hpp"
 #include "coxlmm/core/row_blocks.hpp"
+#include "coxlmm/core/random.hpp"
 #include "coxlmm/linalg/centred_gram.hpp"
+#include "coxlmm/linalg/centred_range.hpp"
 #include "coxlmm/linalg/centred_tiles.hpp"
 #include "coxlmm/linalg/code_pass.hpp"
 #include "coxlmm/linalg/range_finder.hpp"
@@ -82,7 +83,7 @@ matrix<T> exact_basis(const row_blocks<T>& x, const linalg::origin<T>& mean, std
         return orthonormal_in<T>(linalg::largest_eigenpairs(linalg::feature_gram(x, mean, pool), n_components).vectors, pool);
     }
     auto found = linalg::largest_eigenpairs(linalg::sample_gram(x, mean, pool), n_components);
-    auto directions = linalg::weighted_sums(x, mean, found.vectors, pool);
+    auto directions = linalg::centred_sums(x, mean, found.vectors, pool);
     // Singular vectors of vanishing singular values: what is left of them is rounding.
     const double least = found.values.front() * 1e-24;
     for (std::int64_t k = 0; k < n_components; ++k) {
@@ -91,51 +92,6 @@ matrix<T> exact_basis(const row_blocks<T>& x, const linalg::origin<T>& mean, std
         if (!(squared > least)) std::fill_n(directions.row(k), x.cols(), 0.0);
     }
     return orthonormal_in<T>(directions, pool);
-}
-
-/// basis -> basis Xc^T Xc.
-template <class T>
-matrix<T> covariance_product(const row_blocks<T>& x, const linalg::origin<T>& mean, const matrix<T>& basis, thread_pool& pool) {
-    const std::int64_t r = basis.rows();
-    const std::int64_t stride = basis.cols();
-    const auto part = linalg::partition::of<T>(x.rows(), x.cols(), r);
-    struct scratch {
-        matrix<double> products;
-        matrix<T> coordinates;
-    };
-    std::vector<scratch> scratches(static_cast<std::size_t>(pool.size()));
-    std::vector<matrix<T>> groups(static_cast<std::size_t>(part.n_groups));
-    linalg::for_each_centred_tile(
-        x, mean, part, pool, [&](const matrix<T>& tile, std::int64_t, std::int64_t count, std::int64_t g, int worker) {
-            auto& s = scratches[static_cast<std::size_t>(worker)];
-            auto& sums = groups[static_cast<std::size_t>(g)];
-            if (s.products.size() == 0) s = {matrix<double>(r, part.tile), matrix<T>(part.tile, r)};
-            if (sums.size() == 0) sums = matrix<T>(r, stride);
-            linalg::dot_products(tile.data(), count, basis.data(), r, stride, s.products.data(), part.tile);
-            for (std::int64_t i = 0; i < count; ++i) {
-                for (std::int64_t k = 0; k < r; ++k) s.coordinates(i, k) = static_cast<T>(s.products(k, i));
-            }
-            linalg::accumulate_outer(s.coordinates.data(), r, tile.data(), count, r, stride, sums.data());
-        });
-    return linalg::added_up(std::move(groups));
-}
-
-/// An orthonormal basis that holds the leading directions, by subspace iteration from a random start.
-template <class T>
-matrix<T> random_basis(const row_blocks<T>& x, const linalg::origin<T>& mean, std::int64_t n_components,
-                       std::int64_t n_power_iterations, std::uint64_t seed, thread_pool& pool) {
-    random_source random(seed);
-    const std::int64_t rank = std::min({n_components + oversampling, x.rows(), x.cols()});
-    matrix<T> basis(rank, linalg::padded_length<T>(x.cols()));
-    for (std::int64_t r = 0; r < rank; ++r) {
-        for (std::int64_t d = 0; d < x.cols(); ++d) basis(r, d) = static_cast<T>(random.normal());
-        linalg::normalize(basis.row(r), basis.cols());
-    }
-    // The first product is the sketch of the range itself; every other one a power iteration.
-    for (std::int64_t power = 0; power <= n_power_iterations && basis.rows() > 0; ++power) {
-        basis = linalg::orthonormal_rows(covariance_product(x, mean, basis, pool), pool);
-    }
-    return basis;
 }
 
 /// The largest entry of every row, in absolute value, is positive (the first of equal ones).
@@ -180,15 +136,11 @@ principal_components<T> components_within(const row_blocks<T>& x, const linalg::
     principal_components<T> result;
     for (const double s : squares) result.total_squares += s;
     for (const double value : found.values) result.squares.push_back(std::max(0.0, value));
-    matrix<T> rotation(r, n_components);                                  // for components: atoms by basis rows
-    matrix<T> directions(n_components, linalg::padded_length<T>(r));      // the same, transposed, in padded rows
-    for (std::int64_t k = 0; k < n_components; ++k) {
-        for (std::int64_t q = 0; q < r; ++q) directions(k, q) = rotation(q, k) = static_cast<T>(found.vectors(k, q));
-    }
-    matrix<T> components(n_components, stride);
-    linalg::accumulate_outer(rotation.data(), n_components, basis.data(), r, n_components, stride, components.data());
-    result.components = linalg::unpacked(components, x.cols());
+    matrix<T> directions(n_components, r);
+    for (std::int64_t i = 0; i < directions.size(); ++i) directions.data()[i] = static_cast<T>(found.vectors.data()[i]);
+    result.components = linalg::unpacked(linalg::combined(directions, basis), x.cols());
     result.scores = matrix<T>(x.rows(), n_components);
+    directions = linalg::pack_matrix(row_blocks<T>(directions));
     pool.run((x.rows() + part.tile - 1) / part.tile, [&](std::int64_t t, int) {
         const std::int64_t first = t * part.tile;
         const std::int64_t count = std::min(part.tile, x.rows() - first);
@@ -215,8 +167,9 @@ principal_components<T> fit_pca(const row_blocks<T>& x, std::int64_t n_component
     linalg::require_range<T>(linalg::checked_norms(x, "X", pool), "X");
     auto mean = linalg::column_means(x, pool);
     const auto from = linalg::origin<T>::at(mean);
+    random_source random(seed);
     auto basis = exact ? exact_basis(x, from, n_components, pool)
-                       : random_basis(x, from, n_components, n_power_iterations, seed, pool);
+                       : linalg::centred_range(x, from, n_components + oversampling, n_power_iterations, random, pool);
     if (basis.rows() < n_components) basis = completed(basis, n_components, x.cols());
     auto result = components_within(x, from, basis, n_components, pool);
     result.mean = std::move(mean);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -13,6 +14,7 @@
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/process_group.hpp"
 #include "coxlmm/core/random.hpp"
 #include "coxlmm/core/stop_reason.hpp"
 #include "coxlmm/linalg/atom_update.hpp"
@@ -25,7 +27,7 @@
 
 namespace coxlmm::detail {
 
-enum class start_kind { samples, spread, random, given };
+enum class start_kind { samples, spread, singular, random, given };
 
 template <class T>
 struct semi_nmf_settings {
@@ -37,6 +39,8 @@ struct semi_nmf_settings {
     std::uint64_t seed;
     std::int64_t max_iter;
     double tol;
+    linalg::sign entries;  // of the atoms
+    process_group group;
     std::function<bool(std::int64_t, double)> on_iteration;  // false: stop
 };
 
@@ -58,9 +62,12 @@ struct semi_nmf_fit {
 template <class T>
 class descent {
 public:
-    descent(const row_blocks<T>& x, const std::vector<double>& norms, double l1, matrix<T> atoms, thread_pool& pool)
+    descent(const row_blocks<T>& x, const std::vector<double>& norms, double l1, matrix<T> atoms, linalg::sign entries, const process_group& group,
+            thread_pool& pool)
         : x_(x),
           l1_(l1),
+          entries_(entries),
+          group_(group),
           pool_(pool),
           pass_(x, atoms.rows(), norms, pool),
           atoms_(std::move(atoms)),
@@ -68,6 +75,7 @@ public:
           codes_before_(x.rows(), atoms_.rows()) {
         gram_ = linalg::gram_of(atoms_, pool_);
         sums_ = pass_.run(atoms_, gram_, codes_, codes_, step());
+        linalg::sum_over(group_, sums_);
         objective_ = sums_.objective(l1_);
     }
 
@@ -77,12 +85,12 @@ public:
     /// One iteration. Returns false when no step lowers the objective any more: then nothing has changed.
     bool advance() {
         matrix<T> next = atoms_;
-        const bool revived = linalg::revive_dead_atoms(x_, codes_, sums_.code_gram, pass_.errors(), l1_, next);
-        linalg::update_atoms(sums_.cross, sums_.code_gram, next, 5, 1e-4, pool_);
+        const bool revived = linalg::revive_dead_atoms(x_, codes_, sums_.code_gram, pass_.errors(), l1_, entries_, group_, next);
+        linalg::update_atoms(sums_.cross, sums_.code_gram, next, entries_, 5, 1e-4, pool_);
         const bool extrapolate = !revived && updated_.size() > 0;
         std::swap(codes_, codes_before_);
         if (extrapolate) {
-            if (try_atoms(linalg::extrapolated(next, updated_, beta_))) {
+            if (try_atoms(linalg::extrapolated(next, updated_, beta_, entries_))) {
                 beta_ = std::min(beta_limit_, 1.05 * beta_);
                 beta_limit_ = std::min(1.0, 1.01 * beta_limit_);
                 updated_ = std::move(next);
@@ -103,9 +111,10 @@ public:
     /// The optimal codes for the atoms reached, and the objective from the residuals themselves.
     semi_nmf_fit<T> finish() {
         constexpr double tol = sizeof(T) == 4 ? 1e-7 : 1e-10;
-        const auto sums = pass_.run(
+        auto sums = pass_.run(
             atoms_, gram_, codes_, codes_,
             {.l1 = l1_, .tol = tol, .max_sweeps = 500, .max_changes = 3 * atoms_.rows(), .accumulate = false, .residual = true});
+        linalg::sum_over(group_, sums);
         semi_nmf_fit<T> fit;
         fit.codes = std::move(codes_);
         fit.dictionary = linalg::unpacked(atoms_, x_.cols());
@@ -124,6 +133,7 @@ private:
     bool try_atoms(matrix<T> atoms) {
         auto gram = linalg::gram_of(atoms, pool_);
         auto sums = pass_.run(atoms, gram, codes_before_, codes_, step());
+        linalg::sum_over(group_, sums);
         const double now = sums.objective(l1_);
         if (!(now <= objective_)) return false;
         atoms_ = std::move(atoms);
@@ -135,6 +145,8 @@ private:
 
     const row_blocks<T>& x_;
     double l1_;
+    linalg::sign entries_;
+    const process_group& group_;
     thread_pool& pool_;
     linalg::code_pass<T> pass_;
     matrix<T> atoms_;    // where codes_ and sums_ were computed
@@ -149,13 +161,20 @@ private:
 };
 
 template <class T>
-matrix<T> atoms_of_kind(start_kind kind, const row_blocks<T>& x, std::int64_t n_atoms, const std::vector<double>& norms,
+matrix<T> atoms_of_kind(const semi_nmf_settings<T>& settings, const row_blocks<T>& x, const std::vector<double>& norms,
                         std::uint64_t seed, thread_pool& pool) {
     random_source random(seed);
-    switch (kind) {
-        case start_kind::samples: return linalg::sampled_atoms(x, n_atoms, norms, random);
-        case start_kind::random: return linalg::random_atoms<T>(n_atoms, x.cols(), random);
-        default: return linalg::spread_atoms(x, n_atoms, norms, random, pool);
+    switch (settings.start) {
+        case start_kind::samples: return linalg::sampled_atoms(x, settings.n_atoms, norms, random);
+        case start_kind::singular: return linalg::singular_atoms(x, settings.n_atoms, settings.entries, random, pool);
+        case start_kind::random: {
+            auto atoms = linalg::random_atoms<T>(settings.n_atoms, x.cols(), random);
+            if (settings.entries == linalg::sign::nonnegative) {
+                for (std::int64_t i = 0; i < atoms.size(); ++i) atoms.data()[i] = std::abs(atoms.data()[i]);
+            }
+            return atoms;
+        }
+        default: return linalg::spread_atoms(x, settings.n_atoms, norms, random, pool);
     }
 }
 
@@ -173,13 +192,14 @@ matrix<T> best_start(const row_blocks<T>& x, const semi_nmf_settings<T>& setting
     }
     std::vector<std::uint64_t> seeds;
     for (std::int64_t s = 0; s < settings.n_starts; ++s) seeds.push_back(random.bits());
+    const process_group alone;
     std::vector<std::unique_ptr<descent<T>>> paths(seeds.size());
     pool.run(settings.n_starts, [&](std::int64_t s, int) {
         auto& path = paths[static_cast<std::size_t>(s)];
         auto& serial = *serials[static_cast<std::size_t>(s)];
         path = std::make_unique<descent<T>>(
-            x, norms, settings.l1,
-            atoms_of_kind(settings.start, x, settings.n_atoms, norms, seeds[static_cast<std::size_t>(s)], serial), serial);
+            x, norms, settings.l1, atoms_of_kind(settings, x, norms, seeds[static_cast<std::size_t>(s)], serial), settings.entries,
+            alone, serial);
         pool.step();
     });
     for (std::int64_t length = 5; paths.size() > 1; length *= 2) {
@@ -193,22 +213,24 @@ matrix<T> best_start(const row_blocks<T>& x, const semi_nmf_settings<T>& setting
 }
 
 /// Atoms to start from, in padded rows. Several starts are tried on a sketch of X: some of its samples, and of their
-/// features a few directions that hold most of them.
+/// features a few directions that hold most of them. (Of nonnegative atoms all features: directions are signed.)
 template <class T>
 matrix<T> starting_atoms(const row_blocks<T>& x, const semi_nmf_settings<T>& settings, const std::vector<double>& norms,
                          thread_pool& pool) {
     if (settings.start == start_kind::given) return linalg::atoms_in_ball(settings.given);
     const std::int64_t k = settings.n_atoms;
     random_source random(settings.seed);
-    if (settings.n_starts == 1) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);
-
+    // The singular directions are the same from every seed, nearly.
+    if (settings.n_starts == 1 || settings.start == start_kind::singular) {
+        return atoms_of_kind(settings, x, norms, random.bits(), pool);
+    }
     // Every s-th sample, so that nothing is copied.
     const std::int64_t wanted = std::max(std::clamp<std::int64_t>(x.rows() / 4, 512, 2048), 8 * k);
     const row_blocks<T> some = x.every(std::max<std::int64_t>(1, x.rows() / wanted));
     const std::int64_t rank = k + std::max<std::int64_t>(12, k / 2);
-    if (x.cols() <= 2 * rank) return best_start(some, settings, random, pool);
+    if (settings.entries == linalg::sign::nonnegative || x.cols() <= 2 * rank) return best_start(some, settings, random, pool);
     const auto sketch = linalg::sketch_of(some, rank, random, pool);
-    if (sketch.basis.rows() == 0) return atoms_of_kind(settings.start, x, k, norms, random.bits(), pool);
+    if (sketch.basis.rows() == 0) return atoms_of_kind(settings, x, norms, random.bits(), pool);
     const auto found = best_start(row_blocks<T>(sketch.coordinates), settings, random, pool);
     return linalg::lifted(found, sketch.basis);
 }
@@ -219,7 +241,11 @@ semi_nmf_fit<T> fit_semi_nmf(const row_blocks<T>& x, const semi_nmf_settings<T>&
     constexpr std::size_t window = 5;
     const auto norms = linalg::checked_norms(x, "X", pool);
     linalg::require_range<T>(norms, "X");
-    descent<T> path(x, norms, settings.l1, starting_atoms(x, settings, norms, pool), pool);
+    const process_group& group = settings.group;
+    matrix<T> start = group.rank == 0 ? starting_atoms(x, settings, norms, pool)
+                                      : matrix<T>(settings.n_atoms, linalg::padded_length<T>(x.cols()));
+    linalg::sum_over(group, start);
+    descent<T> path(x, norms, settings.l1, std::move(start), settings.entries, group, pool);
     if (!is_finite(path.objective())) {
         throw_invalid("the objective at the start is ", path.objective(), ": scale the initial atoms up or X down");
     }
@@ -234,7 +260,10 @@ semi_nmf_fit<T> fit_semi_nmf(const row_blocks<T>& x, const semi_nmf_settings<T>&
         ++n_iter;
         const double now = path.objective();
         history.push_back(now);
-        if (settings.on_iteration && !settings.on_iteration(n_iter, now)) {
+        double stopped = settings.on_iteration && !settings.on_iteration(n_iter, now) ? 1.0 : 0.0;
+        // One process that stops stops them all.
+        if (!group.alone()) group.sum(&stopped, 1);
+        if (stopped > 0) {
             stop = stop_reason::callback;
             break;
         }

@@ -107,7 +107,7 @@ matrix<double> feature_gram(const row_blocks<T>& x, const origin<T>& from, threa
 
 /// weights Xc, n x D, of weights n x M.
 template <class T>
-matrix<double> weighted_sums(const row_blocks<T>& x, const origin<T>& from, matrix<double>& weights, thread_pool& pool) {
+matrix<double> centred_sums(const row_blocks<T>& x, const origin<T>& from, matrix<double>& weights, thread_pool& pool) {
     constexpr std::int64_t batch = 64;
     const std::int64_t n = weights.rows();
     const std::int64_t d = x.cols();

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -17,8 +16,8 @@
 /// Samples seen from their mean, a tile at a time: X is never copied, let alone centred.
 namespace coxlmm::linalg {
 
-/// A point to subtract, in two parts of T: one alone would be off by a rounding of the point itself, which is more than
-/// a spread 1e7 times smaller in float.
+/// A point that samples are seen from; zero if empty. In two parts of T: one alone would be off by a rounding of the
+/// point itself, in float as much as a spread 1e7 times smaller.
 template <class T>
 struct origin {
     matrix<T> high;  // 1 x padded D
@@ -45,7 +44,7 @@ struct origin {
 };
 
 /// One read of X: f(tile, first, count, group, worker) for every tile of `part`, the tile packed (part.tile rows, those
-/// from `count` on zero) and seen from `from`. Tiles of a group come in order and on one thread.
+/// from `count` on zero), seen from `from` and free to be written to. Tiles of a group come in order and on one thread.
 template <class T, class F>
 void for_each_centred_tile(const row_blocks<T>& x, const origin<T>& from, const partition& part, thread_pool& pool, const F& f) {
     const std::int64_t stride = padded_length<T>(x.cols());
@@ -58,7 +57,7 @@ void for_each_centred_tile(const row_blocks<T>& x, const origin<T>& from, const 
             const std::int64_t count = std::min(part.tile, x.rows() - first);
             pack_rows(x, first, count, tile.data(), part.tile, stride);
             from.subtract_from(tile.data(), count, stride);
-            f(std::as_const(tile), first, count, g, worker);
+            f(tile, first, count, g, worker);
             pool.step();
         }
     });

@@ -14,6 +14,7 @@
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/parallel.hpp"
+#include "coxlmm/core/process_group.hpp"
 #include "coxlmm/linalg/active_set.hpp"
 #include "coxlmm/linalg/nonnegative_cd.hpp"
 #include "coxlmm/linalg/sparse_products.hpp"
@@ -33,7 +34,7 @@ struct partition {
     static partition of(std::int64_t n_samples, std::int64_t n_features, std::int64_t n_atoms) {
         partition p{};
         p.n_samples = n_samples;
-        p.tile = tile_samples<T>(n_features);
+        p.tile = std::min(tile_samples<T>(n_features), round_up(n_samples, 32));
         p.n_tiles = (n_samples + p.tile - 1) / p.tile;
         // Each group owns a K x D sum. A power of two, so that it divides evenly among the usual numbers of threads; together
         // at most a sixteenth of X where that leaves work for four threads.
@@ -128,6 +129,31 @@ struct pass_sums {
     double kkt_residual = 0;    // the largest of all samples, if asked for
     double objective(double l1) const { return squared_error + l1 * code_sum; }
 };
+
+/// Replaces the values by their sums over the processes of the group.
+template <class T>
+void sum_over(const process_group& group, matrix<T>& values) {
+    if (group.alone()) return;
+    std::vector<double> buffer(values.data(), values.data() + values.size());
+    group.sum(buffer.data(), values.size());
+    for (std::int64_t i = 0; i < values.size(); ++i) values.data()[i] = static_cast<T>(buffer[static_cast<std::size_t>(i)]);
+}
+
+template <class T>
+void sum_over(const process_group& group, pass_sums<T>& sums) {
+    if (group.alone()) return;
+    sum_over(group, sums.cross);
+    sum_over(group, sums.code_gram);
+    // Residuals are not added but compared: every process has a place of its own for it.
+    std::vector<double> scalars(2 + static_cast<std::size_t>(group.size), 0.0);
+    scalars[0] = sums.squared_error;
+    scalars[1] = sums.code_sum;
+    scalars[2 + static_cast<std::size_t>(group.rank)] = sums.kkt_residual;
+    group.sum(scalars.data(), static_cast<std::int64_t>(scalars.size()));
+    sums.squared_error = scalars[0];
+    sums.code_sum = scalars[1];
+    sums.kkt_residual = *std::max_element(scalars.begin() + 2, scalars.end());
+}
 
 /// One read of X: for every tile the correlations, the codes (warm-started from `codes`) and the sums.
 template <class T>
