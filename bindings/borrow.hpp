@@ -6,6 +6,7 @@
 
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "coxlmm/core/concepts.hpp"
 #include "coxlmm/core/half.hpp"
@@ -34,5 +35,11 @@ struct borrowed {
 /// in its memory (sparse, negated); TypeError for complex numbers, strings and objects, and for what is not in the
 /// memory of the processor: it names the device, and nothing is moved.
 borrowed borrow(pybind11::handle value, const std::string& name);
+
+/// The matrices of a coxlmm.RowBlocks, one below the other, or `value` alone. At least one.
+std::vector<borrowed> borrow_blocks(pybind11::handle value, const std::string& name);
+
+/// Whether elements are computed with as double.
+inline bool is_double(const any_view& view) { return std::holds_alternative<matrix_ref<const double>>(view); }
 
 }  // namespace coxlmm::python

@@ -30,12 +30,6 @@ namespace coxlmm::python {
 
 namespace py = pybind11;
 
-/// The matrices of a coxlmm.RowBlocks, or `value` alone. Each is named in messages of its own.
-std::vector<borrowed> borrow_blocks(py::handle value, const std::string& name);
-
-/// Whether elements are computed with as double.
-inline bool is_double(const any_view& view) { return std::holds_alternative<matrix_ref<const double>>(view); }
-
 /// Calls `f` with one matrix as a view of what is stored: matrix_ref<const S>, S being float, double, half or bfloat16.
 /// For what `borrow` accepts; a RowBlocks is refused, because these functions look at a matrix in one piece.
 template <class F>
