@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks import data, fit, machine, tables
+from benchmarks import check, data, encode, fit, goals, growth, machine, memory, passes, quality, siblings, tables
 from benchmarks.data import Data
 from benchmarks.fit import PENALISED, UNPENALISED, Cell
 from benchmarks.runner import Runner
@@ -52,12 +52,30 @@ def fit_large_cells() -> list[Cell]:
 
 def sections(runner: Runner, arguments: argparse.Namespace) -> dict[str, Iterable[Section]]:
     """Every section by name, in the order of importance, each an iterable of ever fuller versions of itself."""
-    quick, cap = arguments.quick, arguments.cap
-    common = {"threads": arguments.threads, "repeats": arguments.repeats, "cap": cap}
+    quick, cap, threads, repeats = arguments.quick, arguments.cap, arguments.threads, arguments.repeats
+    common = {"threads": threads, "repeats": repeats, "cap": cap}
+    middle = [Data("planted", 2000, 4096, K, noise=1.0) for K in ((20,) if quick else (20, 100))]
+    small = [Data("planted", 500, 1024, 20, noise=1.0), Data("states", 500, 1024, 20)]
     found = {
         "fit": fit.compare(runner, fit_cells(quick), name="fit", title="Fit, the sizes of the goals", **common),
+        "pass": passes.table(
+            runner, middle if quick else [*middle, Data("planted", 10000, 4096, 20, noise=1.0)], threads
+        ),
+        "encode": encode.batch_table(runner, middle, threads),
+        "one": encode.single_table(runner, middle),
+        "memory": memory.table(runner, Data("planted", 2000 if quick else 10000, 4096, 20, noise=1.0), threads),
         "fit-more": fit.compare(runner, fit_more_cells(quick), name="fit-more", title="Fit, elsewhere", **common),
-    }
+        "quality": quality.table(runner, small[:1] if quick else small, 2 if quick else 10, cap=60),
+        "growth": growth.table(
+            runner, Data("planted", 10000 if quick else 100000, 1024, 20, noise=1.0),
+            [1000, 3162, 10000] if quick else [1000, 3162, 10000, 31623, 100000], threads, 1 if quick else 3,
+        ),
+        "check": check.table(runner, Data("states", 500, 1024, 20)),
+        "siblings": siblings.table(
+            runner, small[1:] if quick else [Data("states", 2000, 4096, 20)],
+            [Data("nonnegative", *((500, 1024) if quick else (2000, 4096)), 20, noise=1.0)], threads, repeats,
+        ),
+    }  # fmt: skip
     if not quick:
         found["fit-large"] = fit.compare(
             runner, fit_large_cells(), name="fit-large", title="Fit, the largest sizes", **common
@@ -96,7 +114,10 @@ def main() -> None:
         print(name, file=sys.stderr)
         for section in versions:
             done[name] = section
-            path = tables.write(data.folder(), "coxlmm beside its peers", list(done.values()), machine.describe(runner.clock))
+            summary = goals.table({each.name: each.records for each in done.values()})
+            path = tables.write(
+                data.folder(), "coxlmm beside its peers", [summary, *done.values()], machine.describe(runner.clock)
+            )
     print(path.read_text())
 
 

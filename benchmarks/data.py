@@ -1,4 +1,4 @@
-"""The matrices that the benchmarks fit: made once, kept as .npy files in the build folder, the same for every solver."""
+"""The matrices that the benchmarks fit: made once, kept as .npy files in the build folder, the same for everybody."""
 
 from __future__ import annotations
 

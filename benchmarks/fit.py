@@ -117,7 +117,7 @@ def compare(
                     upcast=cell.upcast and solver != "coxlmm",
                 )
 
-            ours = repeated(lambda seed: measure("coxlmm", seed), repeats, patience=60)  # noqa: B023
+            ours = repeated(lambda seed: measure("coxlmm", seed), repeats, patience=60)
             for peer in cell.peers:
                 theirs = repeated(lambda seed: measure(peer, seed), repeats, patience=cap / 10)  # noqa: B023
                 record = {
@@ -130,10 +130,10 @@ def compare(
 
 
 _EXPLANATION = (
-    "Seconds to the peer's final objective, codes solved anew for its dictionary: median [least-most]. "
-    "The peer's time is to when its own trace is first there, where it has one. A peer stopped at the cap is '>', "
-    "its ratio '>=': from there coxlmm's time is to the objective that the peer had reached. "
-    "'objective' is coxlmm's at the end of its fit over the peer's: at most 1 is as good or better."
+    "Seconds to the peer's final objective, codes solved anew for its dictionary: median [least-most]. The peer's "
+    "time is to when its own trace is first there, where it has one. A peer stopped at the cap is '>', its ratio "
+    "'>=': from there coxlmm's time is to the objective that the peer had reached. 'objective' is coxlmm's at the "
+    "end of its fit over the peer's: at most 1 is as good or better."
 )
 
 

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ["numpy", "scipy", "scikit-learn", "spams-bin", "overcomplete", "nimfa", "torchnmf", "torch", "ml_dtypes"]
+PACKAGES = ["numpy", "scipy", "scikit-learn", "spams-bin", "overcomplete", "torchnmf", "torch", "ml_dtypes"]
 
 
 def processor() -> str:

@@ -1,4 +1,4 @@
-"""Starts measurements, each in a process of its own, and keeps every result as it comes, so that a run can be resumed."""
+"""Starts measurements, each in a process of its own, and keeps every result as it comes: a run can be resumed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import data
+from benchmarks.data import Data
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -54,7 +55,7 @@ class Runner:
         if key not in self.results:
             if time.monotonic() - self._begin > self.budget:
                 return None
-            print(f"  {task} {' '.join(str(v) for v in arguments.values())}, {n_threads} thread(s)", file=sys.stderr)
+            print(f"  {task} {_words(arguments)}, {n_threads} thread(s)", file=sys.stderr, flush=True)
             load = os.getloadavg()[0]
             result = _run(job, timeout)
             self.results[key] = result
@@ -62,6 +63,13 @@ class Runner:
             with open(self._file, "a") as file:
                 file.write(json.dumps(entry) + "\n")
         return self.results[key]
+
+
+def _words(arguments: dict[str, Any]) -> str:
+    return " ".join(
+        f"{Data(**value).label} {Data(**value).size}" if name == "data" else f"{name}={value}"
+        for name, value in arguments.items()
+    )
 
 
 def _run(job: dict[str, Any], timeout: float) -> dict[str, Any]:
@@ -75,7 +83,6 @@ def _run(job: dict[str, Any], timeout: float) -> dict[str, Any]:
         cwd=data.ROOT,
         env={**os.environ, **limits},
     )
-    assert_pipes = process.stdin and process.stdout and process.stderr
     complaints: list[str] = []
     reader = threading.Thread(target=lambda: complaints.extend(process.stderr), daemon=True)
     reader.start()

@@ -4,8 +4,8 @@ All minimise ``||X - V U||_F^2 + l1 ||V||_1`` over ``V >= 0`` and rows of ``U`` 
 halve the square, so they get ``alpha = l1 / 2``. overcomplete has neither the penalty nor the ball: it is compared at
 ``l1 = 0``, where the ball does not matter.
 
-nimfa and torchnmf have no solver for a signed X: each factorises nonnegative matrices only, so they stand beside NMF
-in ``siblings.py``.
+torchnmf factorises nonnegative matrices only, so it stands beside NMF in ``siblings.py``. nimfa has no solver for a
+signed X and nonnegative codes either, and its last release does not run with NumPy 2 (it calls ``np.mat``).
 """
 
 from __future__ import annotations
