@@ -32,4 +32,8 @@ PYBIND11_MODULE(_core, module) {
     coxlmm::python::bind_semi_nmf(module);
     coxlmm::python::bind_sparse_coding(module);
     coxlmm::python::bind_grounding(module);
+    coxlmm::python::bind_kmeans(module);
+    coxlmm::python::bind_largest_norm(module);
+    coxlmm::python::bind_metrics(module);
+    coxlmm::python::bind_pca(module);
 }

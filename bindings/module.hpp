@@ -9,5 +9,9 @@ namespace coxlmm::python {
 void bind_semi_nmf(pybind11::module_& module);
 void bind_sparse_coding(pybind11::module_& module);
 void bind_grounding(pybind11::module_& module);
+void bind_kmeans(pybind11::module_& module);
+void bind_largest_norm(pybind11::module_& module);
+void bind_metrics(pybind11::module_& module);
+void bind_pca(pybind11::module_& module);
 
 }  // namespace coxlmm::python

@@ -17,7 +17,7 @@ no result depends on it. Misuse raises ``ValueError`` with the numbers in the me
 with their row and column.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -133,4 +133,127 @@ def most_activating_concepts(codes: ArrayLike, r: int) -> tuple[NDArray[np.int64
     """For every sample the ``r`` concepts of largest activation: indices and activations, both n_samples x r.
 
     Largest first, ties by lower index.
+    """
+
+class PCAResult:
+    """What ``pca`` found."""
+
+    @property
+    def mean(self) -> NDArray[Any]:
+        """Mean of the samples, n_features."""
+
+    @property
+    def components(self) -> NDArray[Any]:
+        """Principal directions, n_components x n_features: orthonormal, of the largest variance first."""
+
+    @property
+    def scores(self) -> NDArray[Any]:
+        """``(x - mean) @ components.T``, n_samples x n_components."""
+
+    @property
+    def explained_variance(self) -> NDArray[np.float64]:
+        """Variance of every column of ``scores``, with n_samples - 1 in the denominator."""
+
+    @property
+    def explained_variance_ratio(self) -> NDArray[np.float64]:
+        """``explained_variance / total_variance``; 0 where ``x`` has no variance."""
+
+    @property
+    def singular_values(self) -> NDArray[np.float64]:
+        """Norm of every column of ``scores``."""
+
+    @property
+    def total_variance(self) -> float:
+        """Variance of ``x``, summed over its features."""
+
+class KMeansResult:
+    """What ``kmeans`` found."""
+
+    @property
+    def centers(self) -> NDArray[Any]:
+        """n_clusters x n_features."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The nearest center of every sample; the lowest of equally near ones."""
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Samples of every center; 0 only where ``x`` has fewer than n_clusters different samples."""
+
+    @property
+    def inertia(self) -> float:
+        """Sum of the squared distances of the samples to their centers."""
+
+    @property
+    def history(self) -> NDArray[np.float64]:
+        """The inertia at the start of the final run and after every iteration of it: n_iter + 1 values."""
+
+    @property
+    def n_iter(self) -> int:
+        """Iterations of the final run."""
+
+    @property
+    def stop(self) -> Literal["converged", "max_iter"]: ...
+
+def pca(
+    x: ArrayLike | RowBlocks,
+    n_components: int,
+    *,
+    solver: Literal["auto", "full", "randomized"] = "auto",
+    n_power_iterations: int = 4,
+    seed: int = 0,
+    n_threads: int = 0,
+) -> PCAResult:
+    """The orthonormal directions that hold the most variance of the samples.
+
+    ``"full"`` is exact and costs the cube of the smaller dimension; ``"randomized"`` searches a random subspace that
+    ``n_power_iterations`` turn towards the leading directions; ``"auto"`` takes the first where it is cheap. Nothing is
+    centred or copied: samples are seen from their mean as they are read. The sign of a component makes its entry of
+    largest absolute value positive. Components beyond the rank of ``x`` have no variance and complete the others.
+    """
+
+def kmeans(
+    x: ArrayLike | RowBlocks,
+    n_clusters: int,
+    *,
+    init: Literal["kmeans++"] | ArrayLike = "kmeans++",
+    n_init: int = 10,
+    max_iter: int = 300,
+    tol: float = 1e-4,
+    seed: int = 0,
+    n_threads: int = 0,
+) -> KMeansResult:
+    """Centers that minimise the sum of the squared distances of the samples to their nearest centers.
+
+    Lloyd's iterations from the best of ``n_init`` starts by greedy k-means++, which compete in the leading directions
+    of ``x`` where it has many features; an array as ``init`` is the only start. Converged when an iteration moved the
+    centers, in squared length summed over them, by at most ``tol`` times the mean variance of the features; with 0,
+    when no sample changes its cluster any more.
+    """
+
+def kmeans_activations(x: ArrayLike | RowBlocks, centers: ArrayLike, *, n_threads: int = 0) -> NDArray[Any]:
+    """``1 / (1 + distance)`` of every sample to every center, n_samples x n_centers, with the Euclidean distance.
+
+    Computed in the precision of ``x``, to which ``centers`` is converted.
+    """
+
+def largest_norm(
+    x: ArrayLike | RowBlocks, n_components: int, *, n_threads: int = 0
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The ``n_components`` samples of largest norm, scaled to unit length, and their indices.
+
+    Longest first, ties by lower index. Zero samples are none: asking for more than are left raises ``ValueError``.
+    """
+
+def overlap(tokens: ArrayLike | Sequence[Sequence[int]]) -> float:
+    """Mean over concepts k of the mean over the others l of the share of the tokens of k that l has too.
+
+    One row of token ids a concept, of any lengths; at least two. 0: no two have any in common, 1: all have the same.
+    """
+
+def relative_error(x: ArrayLike | RowBlocks, codes: ArrayLike, dictionary: ArrayLike, *, n_threads: int = 0) -> float:
+    """``||x - codes @ dictionary||_F^2 / ||x||_F^2``, without holding the product.
+
+    Computed in the precision of ``x``, to which the others are converted. ``x`` must not be zero.
     """
