@@ -35,7 +35,7 @@ def fit_more_cells(quick: bool) -> list[Cell]:
         Cell(Data("states", 2000, 4096, 20)),
         Cell(Data("states", 2000, 4096, 20), l1=0, peers=unpenalised),
         Cell(small, l1=0, peers=unpenalised),
-        Cell(Data("demo", 640, 576, 20)),
+        Cell(Data("demo", 600, 576, 20)),
         *planted(2000, 4096, 100),
         *planted(10000, 4096, 20),
         *planted(10000, 4096, 100),

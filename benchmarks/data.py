@@ -32,7 +32,7 @@ class Data:
     - ``states``: what hidden states look like: a large common mean, directions of power-law variance with
       heavy-tailed coefficients, and a few features of far larger scale. It has no planted dictionary;
     - ``nonnegative``: as ``planted``, with nonnegative vectors and the absolute value of the noise;
-    - ``demo``: the states of the demo model at the word "dog" (its shape is what it is; ``n_samples`` scenes shown).
+    - ``demo``: the states of the demo model at the word "dog", of as many scenes as it takes (some minutes to make).
 
     ``storage`` is float32, float16 or bfloat16.
     """
@@ -137,7 +137,8 @@ def _demo(data: Data) -> np.ndarray:
     from coxlmm.demo import model, world
 
     lmm = model.load_lmm(folder() / "data" / model.NAME)
-    scenes = list(islice(world.scenes("test", count(), "dog"), data.n_samples))
+    # A few captions do not name what is shown
+    scenes = list(islice(world.scenes("test", count(), "dog"), data.n_samples + data.n_samples // 15))
     states = lmm.extract(
         (s.image for s in scenes),
         word="dog",
@@ -145,7 +146,10 @@ def _demo(data: Data) -> np.ndarray:
         sample_ids=[s.id for s in scenes],
         batch_size=32,
     )
-    return np.asarray(states.X, np.float32)
+    X = np.asarray(states.X, np.float32)[: data.n_samples]
+    if X.shape != (data.n_samples, data.n_features):
+        raise ValueError(f"the demo model's states are {X.shape}, not {data.n_samples} x {data.n_features}")
+    return X
 
 
 def l1_of(data: Data) -> float:
