@@ -64,12 +64,12 @@ def sections(runner: Runner, arguments: argparse.Namespace) -> dict[str, Iterabl
         "encode": encode.batch_table(runner, middle, threads),
         "one": encode.single_table(runner, middle),
         "memory": memory.table(runner, Data("planted", 2000 if quick else 10000, 4096, 20, noise=1.0), threads),
-        "fit-more": fit.compare(runner, fit_more_cells(quick), name="fit-more", title="Fit, elsewhere", **common),
-        "quality": quality.table(runner, small[:1] if quick else small, 2 if quick else 10, cap=60),
         "growth": growth.table(
             runner, Data("planted", 10000 if quick else 100000, 1024, 20, noise=1.0),
             [1000, 3162, 10000] if quick else [1000, 3162, 10000, 31623, 100000], threads, 1 if quick else 3,
         ),
+        "quality": quality.table(runner, small[:1] if quick else small, 2 if quick else 10, cap=60),
+        "fit-more": fit.compare(runner, fit_more_cells(quick), name="fit-more", title="Fit, elsewhere", **common),
         "check": check.table(runner, Data("states", 500, 1024, 20)),
         "siblings": siblings.table(
             runner, small[1:] if quick else [Data("states", 2000, 4096, 20)],

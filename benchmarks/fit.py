@@ -117,9 +117,9 @@ def compare(
                     upcast=cell.upcast and solver != "coxlmm",
                 )
 
-            ours = repeated(lambda seed: measure("coxlmm", seed), repeats, patience=60)
+            ours = repeated(lambda seed: measure("coxlmm", seed), repeats, patience=10)
             for peer in cell.peers:
-                theirs = repeated(lambda seed: measure(peer, seed), repeats, patience=cap / 10)  # noqa: B023
+                theirs = repeated(lambda seed: measure(peer, seed), repeats, patience=10)  # noqa: B023
                 record = {
                     "data": cell.data.label, "size": cell.data.size, "l1": l1, "threads": n_threads, "peer": peer,
                     "storage": cell.data.storage, **against(ours, theirs, cap),
