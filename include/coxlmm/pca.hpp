@@ -33,8 +33,7 @@ struct pca_options {
     std::uint64_t seed = 0;
     /// 0: all processors that the process may use.
     int n_threads = 0;
-    /// Called on the calling thread about ten times a second, except while the eigenvectors of a Gram matrix are computed
-    /// (its size cubed). What it throws leaves `pca`.
+    /// Called on the calling thread about ten times a second; what it throws leaves `pca`.
     std::function<void()> checkpoint = {};
 };
 
@@ -56,8 +55,8 @@ struct pca_result {
 /// nothing else determines, makes its entry of largest absolute value positive. Components beyond the rank of X have no
 /// variance and complete the others to an orthonormal set.
 ///
-/// The full solver costs min(M, D) M D flops in double, about 9 min(M, D)^3 more for the eigenvectors, and
-/// 8 min(M, D)^2 bytes of memory, more than once. The randomized one costs 4 M D (K + 10) flops and one read of X for
+/// The full solver costs min(M, D) M D flops in double, 4/3 min(M, D)^3 more for the eigenvectors, on one thread, and
+/// 8 min(M, D)^2 bytes of memory. The randomized one costs 4 M D (K + 10) flops and one read of X for
 /// each of n_power_iterations + 1 products, and half of it for the last pass; its variances are at most those of the
 /// full one, up to rounding.
 ///

@@ -65,13 +65,14 @@ matrix<T> completed(const matrix<T>& orthonormal, std::int64_t wanted, std::int6
     return rows;
 }
 
-/// Rows of a double matrix -> orthonormal padded rows of T.
+/// Rows of double, `n_features` long and padded or not, made orthonormal -> padded rows of T.
 template <class T>
-matrix<T> orthonormal_in(const matrix<double>& rows, thread_pool& pool) {
-    const auto basis = linalg::orthonormal_rows(linalg::pack_matrix(row_blocks<double>(rows)), pool);
-    matrix<T> narrow(basis.rows(), linalg::padded_length<T>(rows.cols()));
+matrix<T> orthonormal_in(const matrix<double>& rows, std::int64_t n_features, thread_pool& pool) {
+    const matrix_ref<const double> features(rows.data(), rows.rows(), n_features, rows.cols(), 1);
+    const auto basis = linalg::orthonormal_rows(linalg::pack_matrix(row_blocks<double>(features)), pool);
+    matrix<T> narrow(basis.rows(), linalg::padded_length<T>(n_features));
     for (std::int64_t r = 0; r < basis.rows(); ++r) {
-        for (std::int64_t d = 0; d < rows.cols(); ++d) narrow(r, d) = static_cast<T>(basis(r, d));
+        for (std::int64_t d = 0; d < n_features; ++d) narrow(r, d) = static_cast<T>(basis(r, d));
     }
     return narrow;
 }
@@ -80,18 +81,19 @@ matrix<T> orthonormal_in(const matrix<double>& rows, thread_pool& pool) {
 template <class T>
 matrix<T> exact_basis(const row_blocks<T>& x, const linalg::origin<T>& mean, std::int64_t n_components, thread_pool& pool) {
     if (x.cols() <= x.rows()) {
-        return orthonormal_in<T>(linalg::largest_eigenpairs(linalg::feature_gram(x, mean, pool), n_components).vectors, pool);
+        const auto found = linalg::largest_eigenpairs(linalg::feature_gram(x, mean, pool), n_components, pool);
+        return orthonormal_in<T>(found.vectors, x.cols(), pool);
     }
-    auto found = linalg::largest_eigenpairs(linalg::sample_gram(x, mean, pool), n_components);
+    const auto found = linalg::largest_eigenpairs(linalg::sample_gram(x, mean, pool), n_components, pool);
     auto directions = linalg::centred_sums(x, mean, found.vectors, pool);
     // Singular vectors of vanishing singular values: what is left of them is rounding.
     const double least = found.values.front() * 1e-24;
     for (std::int64_t k = 0; k < n_components; ++k) {
-        double squared = 0;
-        for (std::int64_t d = 0; d < x.cols(); ++d) squared += directions(k, d) * directions(k, d);
-        if (!(squared > least)) std::fill_n(directions.row(k), x.cols(), 0.0);
+        if (!(linalg::squared_norm(directions.row(k), directions.cols()) > least)) {
+            std::fill_n(directions.row(k), directions.cols(), 0.0);
+        }
     }
-    return orthonormal_in<T>(directions, pool);
+    return orthonormal_in<T>(directions, x.cols(), pool);
 }
 
 /// The largest entry of every row, in absolute value, is positive (the first of equal ones).
@@ -122,7 +124,7 @@ principal_components<T> components_within(const row_blocks<T>& x, const linalg::
             if (gram.size() == 0) gram = matrix<double>(r, r);
             linalg::dot_products(tile.data(), count, basis.data(), r, stride, p.data(), part.tile);
             for (std::int64_t a = 0; a < r; ++a) {
-                for (std::int64_t b = 0; b <= a; ++b) {
+                for (std::int64_t b = a; b < r; ++b) {
                     double sum = 0;
                     for (std::int64_t i = 0; i < count; ++i) sum += p(a, i) * p(b, i);
                     gram(a, b) += sum;
@@ -131,7 +133,7 @@ principal_components<T> components_within(const row_blocks<T>& x, const linalg::
             }
             for (std::int64_t i = 0; i < count; ++i) squares[static_cast<std::size_t>(g)] += linalg::squared_norm(tile.row(i), stride);
         });
-    const auto found = linalg::largest_eigenpairs(linalg::added_up(std::move(grams)), n_components);
+    const auto found = linalg::largest_eigenpairs(linalg::added_up(std::move(grams)), n_components, pool);
 
     principal_components<T> result;
     for (const double s : squares) result.total_squares += s;
