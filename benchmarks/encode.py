@@ -28,7 +28,8 @@ def _encoder(atoms: np.ndarray, l1: float, n_threads: int) -> Encoder:
     """What keeps the products of the dictionary between calls."""
     from coxlmm import _core
 
-    return _core.SparseEncoder(atoms, l1=l1, n_threads=n_threads).encode
+    encoder = _core.SparseEncoder(atoms, l1=l1, n_threads=n_threads)
+    return lambda x: encoder.encode(x).codes
 
 
 def _estimator(atoms: np.ndarray, l1: float, n_threads: int) -> Encoder:

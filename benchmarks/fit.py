@@ -98,10 +98,18 @@ def compare(
     """The table, again after every cell, as far as it has come."""
     rows: list[list[str]] = []
     records: list[dict[str, Any]] = []
-    columns = ["data", "M x D x K", "l1", "threads", "peer", "peer", "coxlmm", "ratio", "peer's whole fit", "objective"]
+    columns = [
+        "data", "M x D x K", "l1", "threads", "peer", "peer, s", "coxlmm, s", "ratio", "whole fit, s",
+        "objective",
+    ]  # fmt: skip
     for n_threads in threads:
         for cell in cells:
-            l1 = l1_of(cell.data) if cell.l1 is None else cell.l1
+            try:
+                l1 = l1_of(cell.data) if cell.l1 is None else cell.l1
+            except ImportError as error:  # the demo model's data come with an optional package
+                note = f"not run: {error}"
+                rows.append([cell.data.label, cell.data.size, "-", str(n_threads), *["-"] * 5, note])
+                continue
 
             def measure(solver: str, seed: int, cell: Cell = cell, l1: float = l1, n: int = n_threads) -> Any:
                 return runner.measure(
@@ -172,11 +180,13 @@ def against(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], cap: float
     there = [t for t in times if t is not None]
     if 2 * len(there) > len(times):
         result["ratio"] = median(peer_times) / median(there)
+        result["ratio_range"] = [min(peer_times) / max(there), max(peer_times) / min(there)]
     return result
 
 
 def _row(record: dict[str, Any]) -> list[str]:
     stopped = record.get("stopped", False)
+    least, most = record.get("ratio_range", (0, 0))
     objectives = [record.get("coxlmm_objective"), record.get("peer_objective")]
     quotient = "" if None in objectives else f"{objectives[0] / objectives[1]:.6f}"
     return [
@@ -187,7 +197,7 @@ def _row(record: dict[str, Any]) -> list[str]:
         record["peer"],
         seconds(record.get("peer_seconds"), censored=stopped),
         seconds([t for t in record.get("coxlmm_seconds", []) if t is not None]),
-        ratio(record.get("ratio"), censored=stopped),
+        ratio(record.get("ratio"), censored=stopped, least=least, most=most),
         seconds(record.get("peer_fit_seconds"), censored=stopped),
         "; ".join(filter(None, [quotient, record.get("note")])),
     ]

@@ -38,8 +38,12 @@ def seconds(values: Sequence[float] | None, *, censored: bool = False, scale: fl
     return text if len(values) == 1 else f"{text} [{_digits(min(scaled))}-{_digits(max(scaled))}]"
 
 
-def ratio(value: float | None, *, censored: bool = False) -> str:
-    return "-" if value is None else f"{'>= ' if censored else ''}{_digits(value)}x"
+def ratio(value: float | None, *, censored: bool = False, least: float = 0, most: float = 0) -> str:
+    """A ratio of medians; ``least`` and ``most`` where both sides were repeated."""
+    if value is None:
+        return "-"
+    spread = f" [{_digits(least)}-{_digits(most)}]" if least < most else ""
+    return f"{'>= ' if censored else ''}{_digits(value)}x{spread}"
 
 
 def write(folder: Path, heading: str, sections: Sequence[Section], machine: dict[str, Any]) -> Path:
