@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coxlmm.config import show_config as show_config
     from coxlmm.dictionary import ConceptDictionary as ConceptDictionary
+    from coxlmm.estimators import NMF as NMF
     from coxlmm.estimators import PCA as PCA
     from coxlmm.estimators import KMeans as KMeans
     from coxlmm.estimators import LargestNorm as LargestNorm
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "show_config": "coxlmm.config",
     "SemiNMF": "coxlmm.estimators",
+    "NMF": "coxlmm.estimators",
     "PCA": "coxlmm.estimators",
     "KMeans": "coxlmm.estimators",
     "LargestNorm": "coxlmm.estimators",

@@ -82,13 +82,14 @@ def semi_nmf(
     n_components: int,
     *,
     l1: float = 1.0,
-    init: Literal["kmeans++", "samples", "random"] | ArrayLike = "kmeans++",
+    init: Literal["kmeans++", "samples", "svd", "random"] | ArrayLike = "kmeans++",
     n_init: int = 8,
     max_iter: int = 200,
     tol: float = 1e-5,
     seed: int = 0,
     n_threads: int = 0,
     callback: Callable[[int, float], bool | None] | None = None,
+    process_group: Any = None,
 ) -> SemiNMFResult:
     """Minimise ``||x - codes @ dictionary||_F^2 + l1 * sum(codes)`` over nonnegative codes and atoms of norm at most 1.
 
@@ -96,7 +97,64 @@ def semi_nmf(
     and the winner is fitted; an array as ``init`` is the only start. The fit has converged when the last five
     iterations lowered the objective by at most ``tol`` of it each, on average. ``callback(iteration, objective)`` runs
     in the calling thread after every iteration (1, 2, ...); ``False`` stops the fit, and what it raises is raised here.
+
+    ``process_group``, with ``rank``, ``size`` and ``sum(values)``, stands for several processes that each call this
+    with some of the samples: ``sum`` replaces a one-dimensional array of ``float64`` by its sums over all of them.
+    ``codes`` and ``kkt_residual`` are of the own samples, the rest of the result is the same in each.
     """
+
+def nmf(
+    x: ArrayLike | RowBlocks,
+    n_components: int,
+    *,
+    l1: float = 1.0,
+    init: Literal["kmeans++", "samples", "svd", "random"] | ArrayLike = "kmeans++",
+    n_init: int = 8,
+    max_iter: int = 200,
+    tol: float = 1e-5,
+    seed: int = 0,
+    n_threads: int = 0,
+    callback: Callable[[int, float], bool | None] | None = None,
+    process_group: Any = None,
+) -> SemiNMFResult:
+    """``semi_nmf`` with atoms that are nonnegative too. A negative value in ``x`` raises ``ValueError``."""
+
+class BatchResult:
+    """What ``OnlineSemiNMF`` knows after a batch."""
+
+    @property
+    def dictionary(self) -> NDArray[Any]:
+        """Concept vectors, n_components x n_features, of norm at most 1."""
+
+    @property
+    def objective(self) -> float:
+        """Of the batch, for the dictionary before it was learned from."""
+
+    @property
+    def n_samples(self) -> int:
+        """Seen so far."""
+
+    @property
+    def n_batches(self) -> int: ...
+
+class OnlineSemiNMF:
+    """Semi-NMF of samples that come in batches and are not kept. Arguments as those of ``semi_nmf``."""
+
+    def __init__(
+        self,
+        n_components: int,
+        *,
+        l1: float = 1.0,
+        init: Literal["kmeans++", "samples", "svd", "random"] | ArrayLike = "kmeans++",
+        n_init: int = 8,
+        max_iter: int = 200,
+        tol: float = 1e-5,
+        seed: int = 0,
+        n_threads: int = 0,
+        callback: Callable[[int, float], bool | None] | None = None,
+    ) -> None: ...
+    def partial_fit(self, x: ArrayLike | RowBlocks) -> BatchResult:
+        """Learn from a batch. The first is fitted by ``semi_nmf`` and sets the precision; a refused one is ignored."""
 
 def sparse_encode(
     x: ArrayLike | RowBlocks,
@@ -113,6 +171,15 @@ def sparse_encode(
     support. No sample's codes depend on which others are encoded with it. Computed in the precision of ``x``, to which
     ``dictionary`` is converted.
     """
+
+class SparseEncoder:
+    """``sparse_encode`` for one dictionary, whose Gram matrix is computed once and whose precision is that of codes."""
+
+    def __init__(
+        self, dictionary: ArrayLike, *, l1: float, tol: float = 1e-6, max_iter: int = 500, n_threads: int = 1
+    ) -> None: ...
+    def encode(self, x: ArrayLike | RowBlocks) -> SparseCodes:
+        """Of one sample, a vector, or of several in rows; ``codes`` has as many dimensions as ``x``."""
 
 def ground_text(
     dictionary: ArrayLike, unembedding: ArrayLike | RowBlocks, top: int, n_threads: int = 0

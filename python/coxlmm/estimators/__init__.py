@@ -6,7 +6,8 @@ they can be exchanged. Nothing here imports torch or transformers.
 
 from coxlmm.estimators.kmeans import KMeans
 from coxlmm.estimators.largest_norm import LargestNorm
+from coxlmm.estimators.nmf import NMF
 from coxlmm.estimators.pca import PCA
 from coxlmm.estimators.semi_nmf import SemiNMF
 
-__all__ = ["PCA", "KMeans", "LargestNorm", "SemiNMF"]
+__all__ = ["NMF", "PCA", "KMeans", "LargestNorm", "SemiNMF"]

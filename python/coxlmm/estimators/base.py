@@ -97,7 +97,7 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        with _nan_spelled_as_scikit_learn_does():
+        with said_as_scikit_learn_does():
             return self._encode(X)
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -162,7 +162,7 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _fit_transform(self, X: ArrayLike) -> NDArray[Any]:
         X = self._validate(X, reset=True)
         self._check_parameters(*X.shape)
-        with _nan_spelled_as_scikit_learn_does():
+        with said_as_scikit_learn_does():
             return self._fit(X)
 
     def _validate(self, X: ArrayLike, *, reset: bool) -> Any:
@@ -192,7 +192,8 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _n_threads(self) -> int:
-        return effective_n_jobs(-1 if self.n_jobs is None else self.n_jobs)
+        # 0: the core counts the processors that this process may use. joblib takes longer than to encode a sample.
+        return 0 if self.n_jobs in (None, -1) else effective_n_jobs(self.n_jobs)
 
     @property
     def _n_features_out(self) -> int:
@@ -205,14 +206,17 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
 
 @contextmanager
-def _nan_spelled_as_scikit_learn_does() -> Iterator[None]:
-    # Whoever looks for "NaN" in the message of an estimator (scikit-learn's own checks do) shall find it.
+def said_as_scikit_learn_does() -> Iterator[None]:
+    # Whoever looks for scikit-learn's words in the message of an estimator (its own checks do) shall find them.
     try:
         yield
     except ValueError as error:
-        if "the value nan at" not in str(error):
-            raise
-        raise ValueError(str(error).replace("the value nan at", "the value NaN at")) from None
+        message = str(error)
+        if "the value nan at" in message:
+            raise ValueError(message.replace("the value nan at", "the value NaN at")) from None
+        if "NMF needs values of at least 0" in message:
+            raise ValueError(f"Negative values in data passed to NMF: {message}") from None
+        raise
 
 
 _NOUNS = {Integral: "an integer", Real: "a number"}

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import cluster
-from sklearn.utils.validation import assert_all_finite
 
+from coxlmm import _core
 from coxlmm.estimators.base import ConceptEstimator
 
 INITS = ("kmeans++",)
@@ -30,11 +29,13 @@ class KMeans(ConceptEstimator):
     init : "kmeans++" or ndarray of shape (n_components, n_features), default="kmeans++"
         Start of the centers: samples spread out by k-means++, or the given ones.
     n_init : int, default=10
-        Starts to try; the best is kept. Ignored when ``init`` is an array.
+        Starts to try; they compete in the leading directions of ``X`` where it has many features, and the best is
+        kept. Ignored when ``init`` is an array.
     max_iter : int, default=300
-        Most iterations of each. Reaching it is no error: see ``stop_reason_``.
+        Most iterations. Reaching it is no error: see ``stop_reason_``.
     tol : float, default=1e-4
-        Converged when the centers moved, in squared length, by at most this share of the mean variance of the features.
+        Converged when the centers moved, in squared length, by at most this share of the mean variance of the
+        features; with 0, when no sample changes its cluster any more.
     random_state : int, RandomState instance or None, default=None
         Seeds the starts. An int gives the same bits in every fit, whatever ``n_jobs`` is.
     n_jobs : int or None, default=None
@@ -49,7 +50,7 @@ class KMeans(ConceptEstimator):
     inertia_ : float
         Sum of the squared distances of the samples to their nearest centers.
     n_iter_ : int
-        Iterations of the start that was kept.
+        Iterations from the start that was kept.
     stop_reason_ : {"converged", "max_iter"}
         Why it ended.
     n_features_in_ : int
@@ -82,25 +83,25 @@ class KMeans(ConceptEstimator):
         self.n_jobs = n_jobs
 
     def _fit(self, X: Any) -> NDArray[Any]:
-        assert_all_finite(X, input_name="X")
-        found = cluster.KMeans(
+        found = _core.kmeans(
+            X,
             self.n_components,
-            init="k-means++" if isinstance(self.init, str) else np.asarray(self.init),
-            n_init=self.n_init if isinstance(self.init, str) else 1,
+            init=self.init,
+            n_init=self.n_init,
             max_iter=self.max_iter,
             tol=self.tol,
-            random_state=self._seed(),
-        ).fit(X)
-        self.components_ = found.cluster_centers_
-        self.labels_ = found.labels_
-        self.inertia_ = found.inertia_
-        self.n_iter_ = found.n_iter_
-        self.stop_reason_ = "converged" if found.n_iter_ < self.max_iter else "max_iter"
+            seed=self._seed(),
+            n_threads=self._n_threads(),
+        )
+        self.components_ = found.centers
+        self.labels_ = found.labels
+        self.inertia_ = found.inertia
+        self.n_iter_ = found.n_iter
+        self.stop_reason_ = found.stop
         return self._encode(X)
 
     def _encode(self, X: Any) -> NDArray[Any]:
-        assert_all_finite(X, input_name="X")
-        return 1 / (1 + np.linalg.norm(X[:, None, :] - self.components_, axis=2))
+        return _core.kmeans_activations(X, self.components_, n_threads=self._n_threads())
 
     def _decode(self, codes: NDArray[Any]) -> NDArray[Any]:
         decoded = self.components_[codes.argmax(axis=1)]

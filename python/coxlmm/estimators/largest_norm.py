@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import assert_all_finite
 
+from coxlmm import _core
 from coxlmm.estimators.sparse import SparseEstimator
 
 
@@ -20,7 +20,7 @@ class LargestNorm(SparseEstimator):
     Parameters
     ----------
     n_components : int, default=20
-        Number of concept vectors K. At most the number of samples of the fit.
+        Number of concept vectors K. At most the number of samples of the fit that are not zero.
     l1 : float, default=1.0
         Weight of the sparsity penalty, as in :class:`SemiNMF`.
     random_state : int, RandomState instance or None, default=None
@@ -59,9 +59,5 @@ class LargestNorm(SparseEstimator):
         self.n_jobs = n_jobs
 
     def _fit(self, X: Any) -> NDArray[Any]:
-        assert_all_finite(X, input_name="X")
-        norms = np.linalg.norm(X, axis=1)
-        self.sample_indices_ = np.argsort(-norms, kind="stable")[: self.n_components]
-        largest = norms[self.sample_indices_, None]
-        self.components_ = X[self.sample_indices_] / np.where(largest > 0, largest, 1)
+        self.components_, self.sample_indices_ = _core.largest_norm(X, self.n_components, n_threads=self._n_threads())
         return self._encode(X)

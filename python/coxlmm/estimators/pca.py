@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import decomposition
-from sklearn.utils.validation import assert_all_finite
 
+from coxlmm import _core
 from coxlmm.estimators.base import ConceptEstimator
+from coxlmm.estimators.samples import finite_tiles
 
 SOLVERS = ("auto", "full", "randomized")
 
@@ -75,24 +75,26 @@ class PCA(ConceptEstimator):
         self.n_jobs = n_jobs
 
     def _fit(self, X: Any) -> NDArray[Any]:
-        assert_all_finite(X, input_name="X")
-        found = decomposition.PCA(
+        found = _core.pca(
+            X,
             self.n_components,
-            svd_solver=self.solver,
-            iterated_power=self.n_power_iterations,
-            random_state=self._seed(),
-        ).fit(X)
-        self.components_ = found.components_
-        self.mean_ = found.mean_
-        self.explained_variance_ = found.explained_variance_
-        self.explained_variance_ratio_ = found.explained_variance_ratio_
-        self.singular_values_ = found.singular_values_
-        return self._encode(X)
+            solver=self.solver,
+            n_power_iterations=self.n_power_iterations,
+            seed=self._seed(),
+            n_threads=self._n_threads(),
+        )
+        self.components_ = found.components
+        self.mean_ = found.mean
+        self.explained_variance_ = found.explained_variance
+        self.explained_variance_ratio_ = found.explained_variance_ratio
+        self.singular_values_ = found.singular_values
+        return found.scores
 
     def _encode(self, X: Any) -> NDArray[Any]:
-        assert_all_finite(X, input_name="X")
         # The mean comes off first: in single precision, a large one would swallow the differences between the scores.
-        return (X - self.mean_) @ self.components_.T
+        return np.concatenate([
+            (tile - self.mean_.astype(tile.dtype)) @ self.components_.T.astype(tile.dtype) for tile in finite_tiles(X)
+        ])  # fmt: skip
 
     def _decode(self, codes: NDArray[Any]) -> NDArray[Any]:
         return codes @ self.components_ + self.mean_

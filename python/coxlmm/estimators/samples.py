@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from coxlmm.row_blocks import RowBlocks
 
-_ROWS = 1024  # in a tile
+_ROWS = 64  # in a tile: little beside any matrix worth streaming, and enough for a matrix product
 
 
 def is_for_core_alone(X: Any) -> bool:
@@ -29,11 +29,24 @@ def require_samples(X: Any) -> None:
         raise ValueError(f"X of shape {shape} is empty: at least 1 sample and 1 feature are needed")
 
 
-def tiles(X: Any) -> Iterator[NDArray[Any]]:
-    """The rows of ``X`` in order, some at a time, as arrays of the precision in which the compiled core computes."""
+def finite_tiles(X: Any) -> Iterator[NDArray[Any]]:
+    """The rows of ``X`` in order, some at a time, as arrays of the precision in which the compiled core computes.
+
+    For sums that the compiled core does not do. Refuses NaN and infinity as it does, with row and column.
+    """
+    before = 0
     for block in X.blocks if isinstance(X, RowBlocks) else (X,):
         for start in range(0, block.shape[0], _ROWS):
-            yield _as_float(block[start : start + _ROWS])
+            tile = _as_float(block[start : start + _ROWS])
+            finite = np.isfinite(tile)
+            if not finite.all():
+                row, column = np.argwhere(~finite)[0]
+                raise ValueError(
+                    f"X has the value {tile[row, column]} at row {before + start + row}, column {column}: "
+                    "remove or replace samples that are not finite"
+                )
+            yield tile
+        before += block.shape[0]
 
 
 def _as_float(tile: Any) -> NDArray[Any]:

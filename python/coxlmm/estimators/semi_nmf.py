@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.typing import ArrayLike, NDArray
+
 from coxlmm import _core
+from coxlmm.estimators.base import said_as_scikit_learn_does
 from coxlmm.estimators.factorization import Factorization
+
+_OF_BATCHES = ("n_samples_seen_", "n_batches_", "_online")  # what only partial_fit sets
 
 
 class SemiNMF(Factorization):
@@ -28,9 +33,9 @@ class SemiNMF(Factorization):
         Weight of the sparsity penalty: the :math:`\lambda` of the paper, whose objective has the **whole** square.
         scikit-learn, SPAMS and the paper's published code minimise half of the square, so their ``alpha`` is
         ``l1 / 2``: give ``l1=2 * alpha`` for the same problem (the published code's ``alpha=1`` is ``l1=2``).
-    init : {"kmeans++", "samples", "random"} or ndarray of shape (n_components, n_features), default="kmeans++"
-        Start of the concept vectors: samples spread out as k-means++ does, samples drawn uniformly, random directions,
-        or the given vectors (a warm start; those of norm above 1 are scaled to 1).
+    init : {"kmeans++", "samples", "svd", "random"} or array of shape (n_components, n_features), default="kmeans++"
+        Start of the concept vectors: samples spread out as k-means++ does, samples drawn uniformly, singular directions
+        of the samples, random directions, or the given vectors (a warm start; those of norm above 1 are scaled to 1).
     n_init : int, default=8
         Starts to try. They compete on a sketch of the data (few samples, few directions), which costs little, and the
         winner is fitted to all of it. The problem is not convex: one start alone ends in a worse minimum about one time
@@ -47,6 +52,9 @@ class SemiNMF(Factorization):
         ``callback(iteration: int, objective: float) -> bool | None``, called in the calling thread after every
         iteration (1, 2, ...); returning ``False`` ends the fit with what has been found. What it raises, ``fit``
         raises.
+    process_group : ProcessGroup or None, default=None
+        Processes that fit their samples together: :class:`coxlmm.distributed.TorchProcessGroup`, or whatever else is a
+        :class:`coxlmm.estimators.factorization.ProcessGroup`.
 
     Attributes
     ----------
@@ -84,6 +92,74 @@ class SemiNMF(Factorization):
     >>> codes.shape, model.components_.shape, codes.min() >= 0
     ((200, 8), (8, 64), np.True_)
     """
+
+    def partial_fit(self, X: ArrayLike, y: object = None) -> SemiNMF:
+        """Learn from a batch of samples that is not kept: the objective of ``fit``, approached by online learning.
+
+        The first call fits its batch as ``fit`` does, so it needs at least ``n_components`` samples; later ones encode
+        theirs with the concept vectors so far and take them into the sums that determine the next, in which older
+        batches count less and less. Several rounds over the same batches come closer to ``fit``. For samples that lie
+        in files, ``fit`` of a :class:`coxlmm.RowBlocks` is exact and does not need them in memory either.
+
+        Sets ``components_``, ``n_samples_seen_``, ``n_batches_``, and ``objective_``: that of the batch for the concept
+        vectors before it was learned from. Parameters count as they are at the first call; after ``fit``, the next call
+        is a first one. Of a copy or a pickle the sums are missing: it transforms, but cannot be continued.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or RowBlocks
+            Samples in rows, as :meth:`fit` takes them.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As ``fit``, and for another number of features than before. A batch that is refused changes nothing.
+        TypeError
+            As ``fit``.
+        """
+        begins = not hasattr(self, "n_batches_")
+        if not begins and not hasattr(self, "_online"):
+            raise ValueError(
+                "this SemiNMF was copied or unpickled, and the sums of its batches were not: go on with the original, "
+                "or call fit"
+            )
+        X = self._validate(X, reset=begins)
+        if begins:
+            if self.process_group is not None:
+                raise ValueError("partial_fit runs in one process: use fit, or process_group=None")
+            self._check_parameters(*X.shape)
+            online = _core.OnlineSemiNMF(self.n_components, **self._options())
+        else:
+            online = self._online
+        with said_as_scikit_learn_does():
+            found = online.partial_fit(X)
+        if begins:
+            self._forget()
+        self._online = online
+        self.components_ = found.dictionary
+        self.objective_ = found.objective
+        self.n_samples_seen_ = found.n_samples
+        self.n_batches_ = found.n_batches
+        return self
+
+    def _fit(self, X: Any) -> NDArray[Any]:
+        codes = super()._fit(X)
+        for name in _OF_BATCHES:
+            self.__dict__.pop(name, None)
+        return codes
+
+    def _forget(self) -> None:
+        """Deletes what only ``fit`` sets."""
+        for name in ("reconstruction_err_", "history_", "n_iter_", "stop_reason_"):
+            self.__dict__.pop(name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_online"}
 
     def _factorize(self, X: Any, n_components: int, **options: Any) -> Any:
         return _core.semi_nmf(X, n_components, **options)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
 
 from coxlmm import _core
 from coxlmm.estimators.base import ConceptEstimator
@@ -17,6 +19,28 @@ class SparseEstimator(ConceptEstimator):
     r"""Activations that minimise :math:`\|x - v U\|^2 + \mathtt{l1} \cdot \|v\|_1` over :math:`v \ge 0`."""
 
     l1: float
+
+    def encoder(self) -> Callable[[ArrayLike], NDArray[Any]]:
+        """A function that encodes one sample at a time, in a small part of the time that :meth:`transform` takes.
+
+        What depends on ``components_`` and ``l1`` alone is computed here, once; what they become later does not matter
+        to the function. It runs in one thread, may be called from several, and does not warn.
+
+        Returns
+        -------
+        callable
+            ``encode(x)``: the activations of one sample, of shape (n_features,), or of several, of shape (n_samples,
+            n_features), in the precision of ``components_``; what :meth:`transform` returns for them. It raises
+            ``ValueError`` where :meth:`transform` does.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        encoder = _core.SparseEncoder(self.components_, l1=self.l1)
+        return lambda x: encoder.encode(x).codes
 
     def _encode(self, X: Any) -> NDArray[Any]:
         found = _core.sparse_encode(X, self.components_, l1=self.l1, n_threads=self._n_threads())

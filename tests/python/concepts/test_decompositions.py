@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from concepts.world import ANIMALS
 
-from coxlmm import PCA, ConceptDictionary, KMeans, LargestNorm, SemiNMF
+from coxlmm import NMF, PCA, ConceptDictionary, KMeans, LargestNorm, SemiNMF
 from coxlmm.grounding import Word, ground_images
 from coxlmm.report import report_html
 
 ESTIMATORS = [
     SemiNMF(4, l1=0.5, random_state=0),
+    NMF(4, l1=0.5, random_state=0),
     PCA(4, random_state=0),
     KMeans(4, n_init=2, random_state=0),
     LargestNorm(4, l1=0.5),
@@ -20,6 +21,13 @@ every = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e)._
 @pytest.fixture
 def estimator(request):
     return type(request.param)(**request.param.get_params())
+
+
+@pytest.fixture
+def states(states, estimator):
+    if isinstance(estimator, NMF):
+        states.X = np.abs(states.X)
+    return states
 
 
 @pytest.fixture
@@ -85,6 +93,7 @@ def test_saved_and_loaded(dictionary, states, tmp_path):
 
 READINGS = {
     "SemiNMF": ("a mixture of concepts", "never negative", "the sum of all concepts misses"),
+    "NMF": ("a mixture of concepts", "never negative", "the sum of all concepts misses"),
     "LargestNorm": ("a mixture of concepts", "never negative", "the sum of all concepts misses"),
     "PCA": ("the mean of all such states and a mixture", "activations of either sign", "the absolute value counts"),
     "KMeans": ("near one of these concepts", "by 1 / (1 + distance)", "its states going to the next nearest"),
@@ -99,11 +108,13 @@ def test_the_report_says_how_it_is_to_be_read(dictionary):
         if name == kind:
             assert all(sentence in html for sentence in sentences)
     assert f"<dd>{kind}" in html
-    assert ("never negative" in html) == (kind in ("SemiNMF", "LargestNorm"))
+    assert ("never negative" in html) == (kind in ("SemiNMF", "NMF", "LargestNorm"))
 
 
 @every
 def test_an_image_is_explained(estimator, lmm, speaker, dog_states):
+    if isinstance(estimator, NMF):
+        pytest.skip("the states of the model have both signs")
     dictionary = ConceptDictionary.fit(dog_states, estimator.set_params(n_components=2)).ground(lmm)
     explanation = dictionary.explain(lmm, speaker.images[2])
     state = dog_states.X[2].astype(np.float64)
@@ -129,6 +140,7 @@ def test_the_shares_of_a_signed_explanation_add_up(lmm, speaker, dog_states):
     assert "1 is negative." in mixed._repr_html_()
 
 
+@pytest.mark.parametrize("estimator", [KMeans()], indirect=True)
 def test_without_a_concept_states_go_to_the_next_nearest_and_without_the_last_to_none(states):
     one = ConceptDictionary.fit(states, KMeans(1, n_init=1, random_state=0))
     X = states.X.astype(np.float64)
@@ -137,6 +149,7 @@ def test_without_a_concept_states_go_to_the_next_nearest_and_without_the_last_to
     assert one.relative_error + one.error_shares[0] == pytest.approx(1, rel=1e-4)
 
 
+@pytest.mark.parametrize("estimator", [PCA()], indirect=True)
 def test_states_that_are_all_alike_have_no_principal_component(states):
     states.X[:] = states.X[0]
     with pytest.raises(ValueError, match=r"no state activates any concept of PCA.*norm [\d.]+$"):

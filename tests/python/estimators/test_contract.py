@@ -12,9 +12,15 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from coxlmm import RowBlocks
-from coxlmm.estimators import SemiNMF
+from coxlmm.estimators import NMF, PCA, KMeans, LargestNorm, SemiNMF
 
-ESTIMATORS = [SemiNMF(3, l1=0.3, max_iter=20, random_state=0)]
+ESTIMATORS = [
+    SemiNMF(3, l1=0.3, max_iter=20, random_state=0),
+    NMF(3, l1=0.3, max_iter=20, random_state=0),
+    PCA(3, random_state=0),
+    KMeans(3, n_init=2, random_state=0),
+    LargestNorm(3, l1=0.3),
+]
 every = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 
 
@@ -90,7 +96,7 @@ def test_tensors_of_double_precision_stay_so(estimator):
 @every
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
 def test_samples_are_not_copied(estimator, dtype):
-    X = np.abs(planted(3000, 400, 3, seed=0)).astype(dtype)
+    X = np.abs(planted(6000, 400, 3, seed=0)).astype(dtype)
     model = clone(estimator).set_params(**({"n_init": 1} if hasattr(estimator, "n_init") else {}))
     peaks = []
     for compute in (model.fit, model.transform):
@@ -111,9 +117,9 @@ def test_what_is_no_matrix_is_refused(estimator):
             compute(np.zeros((0, 12), np.float16))
         with pytest.raises(TypeError, match="meta"):
             compute(torch.ones((60, 12), device="meta"))
-    with pytest.raises(ValueError, match="X has 11 features, but .* is expecting 12 features"):
+    with pytest.raises(ValueError, match=r"X has 11 features, but .* is expecting 12 features"):
         model.transform(torch.ones((5, 11)))
-    with pytest.raises(ValueError, match="X has 11 features, but .* is expecting 12 features"):
+    with pytest.raises(ValueError, match=r"X has 11 features, but .* is expecting 12 features"):
         model.transform(np.ones((5, 11)))
     with pytest.raises(NotFittedError):
         clone(estimator).transform(torch.ones((5, 12)))
@@ -143,7 +149,7 @@ def test_parameters_are_checked(estimator):
         ({"n_init": 0}, ValueError, "n_init must be finite and at least 1; got 0"),
         ({"max_iter": 0}, ValueError, "max_iter must be finite and at least 1; got 0"),
         ({"tol": np.inf}, ValueError, "tol must be finite and at least 0; got inf"),
-        ({"init": "other"}, ValueError, "init must be one of 'kmeans.*' or an array; got 'other'"),
+        ({"init": "other"}, ValueError, r"init must be one of 'kmeans.*' or an array; got 'other'"),
         ({"solver": "other"}, ValueError, "solver must be one of 'auto', .*; got 'other'"),
         ({"n_power_iterations": -1}, ValueError, "n_power_iterations must be finite and at least 0; got -1"),
     ]:

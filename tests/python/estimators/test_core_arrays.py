@@ -154,7 +154,7 @@ def test_core_names_what_is_out_of_range():
         _core.semi_nmf(X, 11)
     with pytest.raises(ValueError, match=r"-1"):
         _core.semi_nmf(X, 2, l1=-1.0)
-    with pytest.raises(ValueError, match=r"init must be .* got 'svd'"):
-        _core.semi_nmf(X, 2, init="svd")
+    with pytest.raises(ValueError, match=r"init must be .* got 'pca'"):
+        _core.semi_nmf(X, 2, init="pca")
     with pytest.raises(ValueError, match=r"(?s)3.*4|4.*3"):
         _core.sparse_encode(X, np.ones((2, 3)), l1=1.0)
