@@ -17,8 +17,8 @@ PACKAGE = ROOT / "python" / "coxlmm"
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
     "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture", "images",
-    "generation", "models", "states", "verification", "extraction", "estimators", "grounding", "dictionary",
-    "serialization", "explanation", "evaluation", "report", "plots", "demo", "cli",
+    "generation", "models", "states", "verification", "extraction", "estimators", "distributed", "grounding",
+    "dictionary", "serialization", "explanation", "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
 NUMERICAL = ["row_blocks", "instruction_sets", "_core", "config", "states", "estimators", "grounding", "dictionary"]
 
