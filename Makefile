@@ -1,5 +1,6 @@
 # make demo   set-up and the main job on the demo model: build/demo/report.html
 # make test   set-up and all tests, C++ and Python
+# make test-sanitize   the C++ tests under the address and undefined-behaviour sanitizers, then under the thread sanitizer
 # make clean  remove what both built (the virtual environment too)
 PYTHON ?= python3
 JOBS   ?= 2
@@ -19,20 +20,27 @@ BUILD_PACKAGES := scikit-build-core pybind11 cmeel-eigen cmake ninja
 # A warning of an outdated pip is noise in what a new user reads.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-cpp test-python debian-packages clean
+.PHONY: demo test test-cpp test-python test-sanitize debian-packages clean
 
 demo: $(INSTALL)
 	$(BIN)/coxlmm demo --word $(WORD) --out build/demo
 
 test: test-cpp test-python
 
-test-cpp: debian-packages
-	cmake -S . -B build/cpp -DCMAKE_BUILD_TYPE=Release -DCOXLMM_BUILD_TESTS=ON -DCOXLMM_BUILD_EXAMPLES=ON
+# The virtual environment has the torch whose tensors the C++ tests view.
+test-cpp: debian-packages $(PACKAGES)
+	cmake -S . -B build/cpp -DCMAKE_BUILD_TYPE=Release -DCOXLMM_BUILD_TESTS=ON -DCOXLMM_BUILD_EXAMPLES=ON \
+	      -DCOXLMM_TORCH_PYTHON=$(CURDIR)/$(BIN)/python
 	cmake --build build/cpp --parallel $(JOBS)
 	ctest --test-dir build/cpp --output-on-failure --parallel $(JOBS)
 
 test-python: $(INSTALL)
 	$(BIN)/python -m pytest
+
+test-sanitize: debian-packages
+	for preset in asan tsan; do \
+	  cmake --preset $$preset && cmake --build --preset $$preset --parallel $(JOBS) && ctest --preset $$preset --parallel $(JOBS) || exit 1; \
+	done
 
 debian-packages:
 	@sh cmake/debian-packages.sh libeigen3-dev libxtensor-dev catch2

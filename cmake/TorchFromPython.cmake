@@ -1,0 +1,28 @@
+# Finds the libtorch that the torch package of a Python carries, for the tests and examples of adapt/torch.hpp: defines the
+# target `torch`, or says why not.
+set(COXLMM_TORCH_PYTHON "" CACHE STRING "A Python that has torch; empty: the one of .venv, else python3; OFF: none")
+
+if(COXLMM_TORCH_PYTHON STREQUAL "OFF")
+  return()
+endif()
+set(_python "${COXLMM_TORCH_PYTHON}")
+if(NOT _python)
+  find_program(_python NAMES .venv/bin/python python3 PATHS "${PROJECT_SOURCE_DIR}" NO_CACHE)
+endif()
+execute_process(COMMAND "${_python}" -c "import torch; print(torch.utils.cmake_prefix_path, torch.version.cuda or 'cpu', sep=';')"
+                OUTPUT_VARIABLE _torch OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE _torch_missing ERROR_QUIET)
+
+if(_torch_missing)
+  message(STATUS "The tests of adapt/torch.hpp are skipped: ${_python} has no torch (COXLMM_TORCH_PYTHON names another Python)")
+else()
+  list(POP_BACK _torch _cuda)
+  if(NOT _cuda STREQUAL "cpu")
+    find_package(CUDAToolkit QUIET)
+  endif()
+  if(_cuda STREQUAL "cpu" OR CUDAToolkit_FOUND)
+    find_package(Torch REQUIRED PATHS "${_torch}" NO_DEFAULT_PATH)
+  else()
+    # TorchConfig.cmake would stop the configuration.
+    message(STATUS "The tests of adapt/torch.hpp are skipped: the torch of ${_python} is built for CUDA ${_cuda}, whose toolkit is absent")
+  endif()
+endif()

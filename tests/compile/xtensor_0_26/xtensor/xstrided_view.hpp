@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+#error "since 0.26 this header is <xtensor/views/xstrided_view.hpp>"
