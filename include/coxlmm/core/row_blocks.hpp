@@ -67,7 +67,8 @@ public:
     void for_each_part(std::int64_t first, std::int64_t count, const F& f) const {
         auto block = std::prev(std::upper_bound(blocks_.begin(), blocks_.end(), first,
                                                 [](std::int64_t i, const placed& b) { return i < b.first; }));
-        for (std::int64_t done = 0; done < count; ++block) {
+        std::int64_t done = 0;
+        while (done < count) {
             std::visit(
                 [&](const auto& rows) {
                     const std::int64_t begin = first + done - block->first;
@@ -80,6 +81,7 @@ public:
                     done += here;
                 },
                 block->rows);
+            ++block;
         }
     }
 
