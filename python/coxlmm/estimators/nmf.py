@@ -69,6 +69,11 @@ class NMF(Factorization):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where ``X`` had names that are all strings.
 
+    Notes
+    -----
+    Not scikit-learn's, which takes two to five times as long to the same error, penalises the concept vectors where
+    this bounds their length, and does not take 16-bit floats, tensors or blocks.
+
     References
     ----------
     Cichocki, Zdunek, Amari: Hierarchical ALS Algorithms for Nonnegative Matrix and 3D Tensor Factorization, ICA 2007.

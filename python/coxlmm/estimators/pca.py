@@ -54,6 +54,10 @@ class PCA(ConceptEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where ``X`` had names that are all strings.
 
+    Notes
+    -----
+    Not scikit-learn's, which is about as fast but copies the samples and does not take 16-bit floats, tensors, blocks.
+
     References
     ----------
     Halko, Martinsson, Tropp: Finding Structure with Randomness, SIAM Review 53(2), 2011.
