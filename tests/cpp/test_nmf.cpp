@@ -63,7 +63,7 @@ double atoms_from_stationary(const matrix<T>& x, const matrix<T>& codes, const m
 }  // namespace
 
 TEMPLATE_TEST_CASE("NMF ends at a stationary point with nothing negative", "[nmf]", float, double) {
-    const auto x = nonnegative<TestType>(120, 30, 4, GENERATE(1, 2, 3));
+    const auto x = nonnegative<TestType>(120, 30, 4, GENERATE(1U, 2U, 3U));
     const auto init = GENERATE(semi_nmf_init::samples, semi_nmf_init::kmeans_plus_plus, semi_nmf_init::svd, semi_nmf_init::random);
     const double l1 = GENERATE(0.0, 0.05);
     const auto fit = coxlmm::nmf(x, {.n_components = 4, .l1 = l1, .init = init, .n_init = 2, .max_iter = 3000, .tol = 0});
