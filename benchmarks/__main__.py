@@ -55,7 +55,7 @@ def sections(runner: Runner, arguments: argparse.Namespace) -> dict[str, Iterabl
     quick, cap, threads, repeats = arguments.quick, arguments.cap, arguments.threads, arguments.repeats
     common = {"threads": threads, "repeats": repeats, "cap": cap}
     middle = [Data("planted", 2000, 4096, K, noise=1.0) for K in ((20,) if quick else (20, 100))]
-    small = [Data("planted", 500, 1024, 20, noise=1.0), Data("states", 500, 1024, 20)]
+    small = [Data(kind, 300, 512, 20, noise=noise) for kind, noise in (("planted", 1.0), ("states", 0.0))]
     found = {
         "fit": fit.compare(runner, fit_cells(quick), name="fit", title="Fit, the sizes of the goals", **common),
         "pass": passes.table(
@@ -68,9 +68,9 @@ def sections(runner: Runner, arguments: argparse.Namespace) -> dict[str, Iterabl
             runner, Data("planted", 10000 if quick else 100000, 1024, 20, noise=1.0),
             [1000, 3162, 10000] if quick else [1000, 3162, 10000, 31623, 100000], threads, 1 if quick else 3,
         ),
-        "quality": quality.table(runner, small[:1] if quick else small, 2 if quick else 10, cap=60),
+        "quality": quality.table(runner, small[:1] if quick else small, 2 if quick else 10, cap=10),
         "fit-more": fit.compare(runner, fit_more_cells(quick), name="fit-more", title="Fit, elsewhere", **common),
-        "check": check.table(runner, Data("states", 500, 1024, 20)),
+        "check": check.table(runner, small[1]),
         "siblings": siblings.table(
             runner, small[1:] if quick else [Data("states", 2000, 4096, 20)],
             [Data("nonnegative", *((500, 1024) if quick else (2000, 4096)), 20, noise=1.0)], threads, repeats,

@@ -159,7 +159,7 @@ def against(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], cap: float
         times = [r["seconds"] for r in ours]
         return {
             "peer_seconds": [cap], "stopped": True, "coxlmm_seconds": times, "ratio": cap / median(times),
-            "note": "peer stopped before its first iteration",
+            "note": "peer stopped before it showed an objective",
         }  # fmt: skip
     target = median(ends)
     own = [r["objective"] for r in ours]
