@@ -25,8 +25,8 @@ using initial_centers = std::variant<std::monostate, matrix_ref<const float>, ma
 struct kmeans_options {
     /// K: 1 <= K <= number of samples.
     std::int64_t n_clusters = 0;
-    /// Starts by k-means++ to try; the best is kept. Where D is at least 8 K + 80, they compete in the 2 K + 20 leading
-    /// directions of X, which costs little, and the winner is finished on X.
+    /// Starts by k-means++ to try; the best is kept. Where D is at least 8 K + 80, they compete in 2 K + 20 directions that
+    /// hold most of X, which costs little, and the winner is finished on X.
     std::int64_t n_init = 10;
     /// The only start, instead of k-means++.
     initial_centers initial = {};

@@ -268,16 +268,16 @@ def pca(
     n_components: int,
     *,
     solver: Literal["auto", "full", "randomized"] = "auto",
-    n_power_iterations: int = 4,
+    n_power_iterations: int = 3,
     seed: int = 0,
     n_threads: int = 0,
 ) -> PCAResult:
     """The orthonormal directions that hold the most variance of the samples.
 
-    ``"full"`` is exact and costs the cube of the smaller dimension; ``"randomized"`` searches a random subspace that
-    ``n_power_iterations`` turn towards the leading directions; ``"auto"`` takes the first where it is cheap. Nothing is
-    centred or copied: samples are seen from their mean as they are read. The sign of a component makes its entry of
-    largest absolute value positive. Components beyond the rank of ``x`` have no variance and complete the others.
+    ``"full"`` is exact and costs the cube of the smaller dimension; ``"randomized"`` searches a random subspace and all
+    that ``n_power_iterations`` make of it; ``"auto"`` takes the first where it is cheap. Nothing is centred or copied:
+    samples are seen from their mean as they are read. The sign of a component makes its entry of largest absolute value
+    positive. Components beyond the rank of ``x`` have no variance and complete the others.
     """
 
 def kmeans(

@@ -324,16 +324,17 @@ clustering<T> fit_kmeans(const row_blocks<T>& x, const kmeans_settings<T>& setti
         found = lloyd<T>(x, from, k, pool).run(std::move(centers), settings.max_iter, settings.tol);
     } else {
         random_source random(settings.seed);
-        const std::int64_t r = 2 * k + 20;
-        matrix<T> basis;
+        const std::int64_t r = k + 10;
+        linalg::subspace<T> space;
         // The leading directions hold what sets clusters apart (Cohen et al., STOC 2015): starts are tried there.
-        if (x.cols() >= 4 * r && x.rows() >= r) basis = linalg::centred_range(x, from, r, 1, random, pool);
-        if (basis.rows() > 0) {
-            const auto coordinates = linalg::centred_coordinates(x, from, basis, pool);
-            const auto start = best_start(row_blocks<T>(coordinates), linalg::origin<T>{}, k, settings.n_init, settings.max_iter,
-                                          settings.tol, random, pool);
+        if (x.cols() >= 8 * r && x.rows() >= 2 * r) space = linalg::krylov_space(x, from, r, 1, random, pool);
+        if (space.basis.rows() > 0) {
+            const matrix_ref<const T> coordinates(space.coordinates.data(), x.rows(), space.basis.rows(), space.coordinates.cols(), 1);
+            const row_blocks<T> few(coordinates);
+            const auto start = best_start(few, linalg::origin<T>{}, k, settings.n_init, settings.max_iter, settings.tol, random, pool);
             lloyd<T> iterations(x, from, k, pool);
-            auto centers = iterations.means_of(start.labels, linalg::combined(linalg::unpacked(start.centers, basis.rows()), basis));
+            auto centers = linalg::combined(linalg::unpacked(start.centers, space.basis.rows()), space.basis);
+            centers = iterations.means_of(start.labels, centers);
             found = iterations.run(std::move(centers), settings.max_iter, settings.tol);
         } else {
             found = best_start(x, from, k, settings.n_init, settings.max_iter, settings.tol, random, pool);

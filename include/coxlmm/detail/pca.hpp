@@ -105,55 +105,36 @@ void fix_sign(T* row, std::int64_t n, T* scores, std::int64_t n_scores, std::int
     for (std::int64_t i = 0; i < n_scores; ++i) scores[i * step] = -scores[i * step];
 }
 
-/// Principal components within the span of an orthonormal basis (Rayleigh and Ritz): one read of X.
+/// Principal components within a subspace (Rayleigh and Ritz).
 template <class T>
-principal_components<T> components_within(const row_blocks<T>& x, const linalg::origin<T>& mean, const matrix<T>& basis,
-                                          std::int64_t n_components, thread_pool& pool) {
-    const std::int64_t r = basis.rows();
-    const std::int64_t stride = basis.cols();
-    const auto part = linalg::partition::of<T>(x.rows(), x.cols(), r);
-    matrix<T> coordinates(x.rows(), linalg::padded_length<T>(r));
-    std::vector<matrix<double>> products(static_cast<std::size_t>(pool.size()));
-    std::vector<matrix<double>> grams(static_cast<std::size_t>(part.n_groups));
-    std::vector<double> squares(static_cast<std::size_t>(part.n_groups));
-    linalg::for_each_centred_tile(
-        x, mean, part, pool, [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t g, int worker) {
-            auto& p = products[static_cast<std::size_t>(worker)];
-            auto& gram = grams[static_cast<std::size_t>(g)];
-            if (p.size() == 0) p = matrix<double>(r, part.tile);
-            if (gram.size() == 0) gram = matrix<double>(r, r);
-            linalg::dot_products(tile.data(), count, basis.data(), r, stride, p.data(), part.tile);
-            for (std::int64_t a = 0; a < r; ++a) {
-                for (std::int64_t b = a; b < r; ++b) {
-                    double sum = 0;
-                    for (std::int64_t i = 0; i < count; ++i) sum += p(a, i) * p(b, i);
-                    gram(a, b) += sum;
-                }
-                for (std::int64_t i = 0; i < count; ++i) coordinates(first + i, a) = static_cast<T>(p(a, i));
-            }
-            for (std::int64_t i = 0; i < count; ++i) squares[static_cast<std::size_t>(g)] += linalg::squared_norm(tile.row(i), stride);
-        });
-    const auto found = linalg::largest_eigenpairs(linalg::added_up(std::move(grams)), n_components, pool);
-
+principal_components<T> components_within(const linalg::subspace<T>& space, std::int64_t n_components, std::int64_t n_features,
+                                          thread_pool& pool) {
+    constexpr std::int64_t batch = 64;
+    const std::int64_t n_samples = space.coordinates.rows();
+    const std::int64_t r = space.basis.rows();
+    const auto found = linalg::largest_eigenpairs(linalg::gram_of_columns(space.coordinates, r, pool), n_components, pool);
     principal_components<T> result;
-    for (const double s : squares) result.total_squares += s;
+    result.total_squares = space.squares;
     for (const double value : found.values) result.squares.push_back(std::max(0.0, value));
-    matrix<T> directions(n_components, r);
-    for (std::int64_t i = 0; i < directions.size(); ++i) directions.data()[i] = static_cast<T>(found.vectors.data()[i]);
-    result.components = linalg::unpacked(linalg::combined(directions, basis), x.cols());
-    result.scores = matrix<T>(x.rows(), n_components);
-    directions = linalg::pack_matrix(row_blocks<T>(directions));
-    pool.run((x.rows() + part.tile - 1) / part.tile, [&](std::int64_t t, int) {
-        const std::int64_t first = t * part.tile;
-        const std::int64_t count = std::min(part.tile, x.rows() - first);
-        matrix<double> rotated(n_components, part.tile);
-        linalg::dot_products(coordinates.row(first), count, directions.data(), n_components, coordinates.cols(), rotated.data(), part.tile);
+    matrix<T> directions(n_components, linalg::padded_length<T>(r));
+    for (std::int64_t k = 0; k < n_components; ++k) {
+        for (std::int64_t q = 0; q < r; ++q) directions(k, q) = static_cast<T>(found.vectors(k, q));
+    }
+    result.components = linalg::unpacked(linalg::combined(linalg::unpacked(directions, r), space.basis), n_features);
+    result.scores = matrix<T>(n_samples, n_components);
+    pool.run((n_samples + batch - 1) / batch, [&](std::int64_t b, int) {
+        const std::int64_t first = b * batch;
+        const std::int64_t count = std::min(batch, n_samples - first);
+        matrix<double> rotated(n_components, count);
+        const linalg::tile_rows<T> rows{space.coordinates.row(first), space.coordinates.cols()};
+        linalg::dot_products(rows, count, directions.data(), n_components, directions.cols(), linalg::whole_lines<T>(r), rotated.data(),
+                             count);
         for (std::int64_t i = 0; i < count; ++i) {
             for (std::int64_t k = 0; k < n_components; ++k) result.scores(first + i, k) = static_cast<T>(rotated(k, i));
         }
     });
     for (std::int64_t k = 0; k < n_components; ++k) {
-        fix_sign(result.components.row(k), x.cols(), result.scores.data() + k, x.rows(), n_components);
+        fix_sign(result.components.row(k), n_features, result.scores.data() + k, n_samples, n_components);
     }
     return result;
 }
@@ -169,11 +150,22 @@ principal_components<T> fit_pca(const row_blocks<T>& x, std::int64_t n_component
     linalg::require_range<T>(linalg::checked_norms(x, "X", pool), "X");
     auto mean = linalg::column_means(x, pool);
     const auto from = linalg::origin<T>::at(mean);
-    random_source random(seed);
-    auto basis = exact ? exact_basis(x, from, n_components, pool)
-                       : linalg::centred_range(x, from, n_components + oversampling, n_power_iterations, random, pool);
-    if (basis.rows() < n_components) basis = completed(basis, n_components, x.cols());
-    auto result = components_within(x, from, basis, n_components, pool);
+    linalg::subspace<T> space;
+    if (exact) {
+        space = linalg::seen_in(exact_basis(x, from, n_components, pool), x, from, pool);
+    } else {
+        random_source random(seed);
+        space = linalg::krylov_space(x, from, n_components + oversampling, n_power_iterations, random, pool);
+    }
+    if (space.basis.rows() < n_components) {
+        // Nothing of the samples is left for the other directions.
+        space.basis = completed(space.basis, n_components, x.cols());
+        matrix<T> coordinates(x.rows(), linalg::padded_length<T>(n_components));
+        const std::int64_t known = std::min(space.coordinates.cols(), n_components);
+        for (std::int64_t i = 0; i < x.rows(); ++i) std::copy_n(space.coordinates.row(i), known, coordinates.row(i));
+        space.coordinates = std::move(coordinates);
+    }
+    auto result = components_within(space, n_components, x.cols(), pool);
     result.mean = std::move(mean);
     return result;
 }
