@@ -35,12 +35,9 @@ result kmeans(py::handle x, std::int64_t n_clusters, const py::object& init, std
     const auto fit = [&] {
         return with_samples(x, "x", [&]<class T>(const row_blocks<T>& samples) {
             auto found = without_lock([&] { return coxlmm::kmeans(samples, options); });
-            return result{release(std::move(found.centers)),
-                          release(std::move(found.labels)),
-                          release(std::move(found.counts)),
-                          found.inertia,
-                          release(std::move(found.history)),
-                          found.n_iter,
+            return result{release(std::move(found.centers)), release(std::move(found.labels)),
+                          release(std::move(found.counts)),  found.inertia,
+                          release(std::move(found.history)), found.n_iter,
                           std::string(to_string(found.stop))};
         });
     };

@@ -21,7 +21,8 @@ py::tuple largest_norm(py::handle x, std::int64_t n_components, int n_threads) {
 }  // namespace
 
 void bind_largest_norm(py::module_& module) {
-    module.def("largest_norm", &largest_norm, py::arg("x"), py::arg("n_components"), py::kw_only(), py::arg("n_threads") = 0);
+    module.def("largest_norm", &largest_norm, py::arg("x"), py::arg("n_components"), py::kw_only(),
+               py::arg("n_threads") = 0);
 }
 
 }  // namespace coxlmm::python

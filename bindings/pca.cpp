@@ -29,8 +29,8 @@ pca_solver solver_named(const std::string& name) {
     throw std::invalid_argument("solver must be 'auto', 'full' or 'randomized'; got '" + name + "'");
 }
 
-result pca(py::handle x, std::int64_t n_components, const std::string& solver, std::int64_t n_power_iterations, std::uint64_t seed,
-           int n_threads) {
+result pca(py::handle x, std::int64_t n_components, const std::string& solver, std::int64_t n_power_iterations,
+           std::uint64_t seed, int n_threads) {
     const pca_options options{.n_components = n_components,
                               .solver = solver_named(solver),
                               .n_power_iterations = n_power_iterations,

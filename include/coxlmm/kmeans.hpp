@@ -76,12 +76,13 @@ kmeans_result<precision_t<M>> kmeans(const M& x, const kmeans_options& options) 
     require_nonempty(samples, "X");
     if (k < 1) throw_invalid("n_clusters is ", k, ": at least 1 is needed");
     if (k > samples.rows()) {
-        throw_invalid("n_clusters is ", k, " but X has only ", samples.rows(), " samples (its shape is ", samples.rows(), " x ",
-                      samples.cols(), "): lower n_clusters or give more samples");
+        throw_invalid("n_clusters is ", k, " but X has only ", samples.rows(), " samples (its shape is ", samples.rows(),
+                      " x ", samples.cols(), "): lower n_clusters or give more samples");
     }
     if (options.n_init < 1) throw_invalid("n_init is ", options.n_init, ": at least 1 is needed");
     if (options.max_iter < 1) throw_invalid("max_iter is ", options.max_iter, ": at least 1 is needed");
-    if (!(options.tol >= 0) || !is_finite(options.tol)) throw_invalid("tol is ", options.tol, ": it must be finite and >= 0");
+    if (!(options.tol >= 0) || !is_finite(options.tol))
+        throw_invalid("tol is ", options.tol, ": it must be finite and >= 0");
     detail::kmeans_settings<T> settings{.n_clusters = k,
                                         .n_init = options.n_init,
                                         .given = {},
@@ -138,8 +139,8 @@ matrix<precision_t<M>> kmeans_activations(const M& x, const C& centers, const km
     require_nonempty(samples, "X");
     require_nonempty(points, "the matrix of centers");
     if (samples.cols() != points.cols()) {
-        throw_invalid("X has ", samples.cols(), " features but the centers have ", points.cols(), " (shapes ", samples.rows(), " x ",
-                      samples.cols(), " and ", points.rows(), " x ", points.cols(), ")");
+        throw_invalid("X has ", samples.cols(), " features but the centers have ", points.cols(), " (shapes ",
+                      samples.rows(), " x ", samples.cols(), " and ", points.rows(), " x ", points.cols(), ")");
     }
     thread_pool pool(options.n_threads, options.checkpoint);
     return detail::closeness(samples, points, pool);

@@ -24,7 +24,9 @@ namespace coxlmm {
 ///
 /// Source: Parekh, Khayatan, Shukor, Newson, Cord, "A Concept-Based Explainability Framework for Large Multimodal
 /// Models", NeurIPS 2024, arXiv 2406.08074.
-inline double overlap(std::vector<std::vector<std::int64_t>> tokens) { return detail::mean_overlap(std::move(tokens)); }
+inline double overlap(std::vector<std::vector<std::int64_t>> tokens) {
+    return detail::mean_overlap(std::move(tokens));
+}
 
 /// The same for tokens K x top, as `ground_text` finds them.
 inline double overlap(const matrix_ref<const std::int64_t>& tokens) {
@@ -35,7 +37,9 @@ inline double overlap(const matrix_ref<const std::int64_t>& tokens) {
     return detail::mean_overlap(std::move(lists));
 }
 
-inline double overlap(const matrix<std::int64_t>& tokens) { return overlap(tokens.ref()); }
+inline double overlap(const matrix<std::int64_t>& tokens) {
+    return overlap(tokens.ref());
+}
 
 struct relative_error_options {
     /// 0: all processors that the process may use.
@@ -62,8 +66,9 @@ double relative_error(const M& x, const V& codes, const U& dictionary, const rel
     require_nonempty(weights, "the matrix of codes");
     require_nonempty(atoms, "the dictionary");
     if (weights.rows() != samples.rows() || weights.cols() != atoms.rows() || atoms.cols() != samples.cols()) {
-        throw_invalid("X is ", samples.rows(), " x ", samples.cols(), " but the codes are ", weights.rows(), " x ", weights.cols(),
-                      " and the dictionary is ", atoms.rows(), " x ", atoms.cols(), ": M x D, M x K and K x D are needed");
+        throw_invalid("X is ", samples.rows(), " x ", samples.cols(), " but the codes are ", weights.rows(), " x ",
+                      weights.cols(), " and the dictionary is ", atoms.rows(), " x ", atoms.cols(),
+                      ": M x D, M x K and K x D are needed");
     }
     require_finite(weights, "the matrix of codes", 0, weights.rows());
     require_finite(atoms, "the dictionary", 0, atoms.rows());

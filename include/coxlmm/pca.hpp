@@ -27,8 +27,8 @@ struct pca_options {
     /// K, the number of components: 1 <= K <= min(M, D).
     std::int64_t n_components = 0;
     pca_solver solver = pca_solver::automatic;
-    /// For the randomized solver, >= 0. Each reads X once more; more are needed the more slowly the variances decay. 3 hold as
-    /// much variance as 7 do without the Krylov space, on planted concepts and on noise.
+    /// For the randomized solver, >= 0. Each reads X once more; more are needed the more slowly the variances decay. 3 hold
+    /// as much variance as 7 do without the Krylov space, on planted concepts and on noise.
     std::int64_t n_power_iterations = 3;
     /// Of the random subspace. Same seed, same shape: same bits, on any number of threads.
     std::uint64_t seed = 0;
@@ -76,17 +76,17 @@ pca_result<precision_t<M>> pca(const M& x, const pca_options& options) {
     if (samples.rows() < 2) throw_invalid("X has 1 sample: a variance needs at least 2");
     if (k < 1) throw_invalid("n_components is ", k, ": at least 1 is needed");
     if (k > most) {
-        throw_invalid("n_components is ", k, " but X, of shape ", samples.rows(), " x ", samples.cols(), ", has at most ", most,
-                      " principal components: lower n_components or give more samples");
+        throw_invalid("n_components is ", k, " but X, of shape ", samples.rows(), " x ", samples.cols(), ", has at most ",
+                      most, " principal components: lower n_components or give more samples");
     }
     if (options.n_power_iterations < 0) {
         throw_invalid("n_power_iterations is ", options.n_power_iterations, ": it must be >= 0");
     }
     thread_pool pool(options.n_threads, options.checkpoint);
-    auto found = detail::fit_pca(samples, k,
-                                 options.solver == pca_solver::full ||
-                                     (options.solver == pca_solver::automatic && detail::prefers_exact(most, k)),
-                                 options.n_power_iterations, options.seed, pool);
+    auto found = detail::fit_pca(
+        samples, k,
+        options.solver == pca_solver::full || (options.solver == pca_solver::automatic && detail::prefers_exact(most, k)),
+        options.n_power_iterations, options.seed, pool);
 
     pca_result<T> result{.mean = matrix<T>(1, samples.cols()),
                          .components = std::move(found.components),

@@ -28,7 +28,8 @@ struct clusters {
     matrix<T> x;
     std::vector<std::int64_t> labels;
 
-    clusters(std::int64_t n_samples, std::int64_t n_features, std::int64_t n_clusters, std::uint64_t seed, double spread, double offset = 0)
+    clusters(std::int64_t n_samples, std::int64_t n_features, std::int64_t n_clusters, std::uint64_t seed, double spread,
+             double offset = 0)
         : x(gaussian<T>(n_samples, n_features, seed)), labels(static_cast<std::size_t>(n_samples)) {
         const auto centers = gaussian<double>(n_clusters, n_features, seed + 1);
         for (std::int64_t i = 0; i < n_samples; ++i) {
@@ -43,7 +44,8 @@ struct clusters {
 template <class T>
 double distance(const matrix<T>& x, std::int64_t i, const matrix<T>& centers, std::int64_t k) {
     double squared = 0;
-    for (std::int64_t d = 0; d < x.cols(); ++d) squared += std::pow(static_cast<double>(x(i, d)) - static_cast<double>(centers(k, d)), 2);
+    for (std::int64_t d = 0; d < x.cols(); ++d)
+        squared += std::pow(static_cast<double>(x(i, d)) - static_cast<double>(centers(k, d)), 2);
     return std::sqrt(squared);
 }
 
@@ -81,7 +83,8 @@ void check_centers_are_means(const matrix<T>& x, const coxlmm::kmeans_result<T>&
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the end is a fixed point: centers are means, samples are with the nearest center", "[kmeans]", float, double) {
+TEMPLATE_TEST_CASE("the end is a fixed point: centers are means, samples are with the nearest center", "[kmeans]", float,
+                   double) {
     // With and without the leading directions for the starts; an offset that single precision barely holds.
     const std::int64_t n_features = GENERATE(13, 160);
     const double offset = GENERATE(0.0, 1e3);
@@ -92,7 +95,8 @@ TEMPLATE_TEST_CASE("the end is a fixed point: centers are means, samples are wit
     check_assignment(data.x, fit, close);
     check_centers_are_means(data.x, fit, close);
     REQUIRE(fit.history.size() == static_cast<std::size_t>(fit.n_iter) + 1);
-    for (std::size_t i = 1; i < fit.history.size(); ++i) CHECK(fit.history[i] <= fit.history[i - 1] * (1 + tolerance<TestType> / 100));
+    for (std::size_t i = 1; i < fit.history.size(); ++i)
+        CHECK(fit.history[i] <= fit.history[i - 1] * (1 + tolerance<TestType> / 100));
     CHECK(fit.inertia == fit.history.back());
 }
 
@@ -180,7 +184,8 @@ TEMPLATE_TEST_CASE("more starts are no worse, and the seed decides", "[kmeans]",
         CHECK(same_bits(fit.centers, kmeans(x, {.n_clusters = 10, .n_init = 1, .seed = seed}).centers));
     }
     CHECK(different.size() > 1);
-    for (std::uint64_t seed = 0; seed < 3; ++seed) CHECK(kmeans(x, {.n_clusters = 10, .n_init = 10, .seed = seed}).inertia < worst);
+    for (std::uint64_t seed = 0; seed < 3; ++seed)
+        CHECK(kmeans(x, {.n_clusters = 10, .n_init = 10, .seed = seed}).inertia < worst);
 }
 
 TEMPLATE_TEST_CASE("the number of threads, strides and blocks change no bit of the centers", "[kmeans]", float, double) {
@@ -215,7 +220,8 @@ TEMPLATE_TEST_CASE("activations are 1 / (1 + distance)", "[kmeans]", float, doub
     REQUIRE(activations.cols() == 5);
     for (std::int64_t i = 0; i < 90; ++i) {
         for (std::int64_t k = 0; k < 5; ++k) {
-            CHECK(static_cast<double>(activations(i, k)) == Approx(1 / (1 + distance(data.x, i, centers, k))).epsilon(tolerance<TestType>));
+            CHECK(static_cast<double>(activations(i, k)) ==
+                  Approx(1 / (1 + distance(data.x, i, centers, k))).epsilon(tolerance<TestType>));
         }
     }
     for (std::int64_t k = 0; k < 5; ++k) CHECK(activations(10 + k, k) == 1);
@@ -233,7 +239,8 @@ TEST_CASE("kmeans refuses what makes no sense, with the numbers", "[kmeans][misu
     CHECK_THAT(fit({.n_clusters = 2, .n_threads = -2}), Contains("n_threads is -2"));
     matrix<double> centers(2, 4);
     CHECK_THAT(fit({.n_clusters = 2, .initial = coxlmm::view(centers)}), Contains("2 x 4") && Contains("2 x 5"));
-    CHECK_THAT(complaint([&] { kmeans_activations(x, centers); }), Contains("5 features") && Contains("12 x 5") && Contains("2 x 4"));
+    CHECK_THAT(complaint([&] { kmeans_activations(x, centers); }),
+               Contains("5 features") && Contains("12 x 5") && Contains("2 x 4"));
     CHECK_THAT(complaint([&] { kmeans(matrix<float>(0, 5), {.n_clusters = 1}); }), Contains("0 x 5"));
     x(7, 3) = std::numeric_limits<double>::infinity();
     CHECK_THAT(fit({.n_clusters = 2}), Contains("row 7, column 3"));
@@ -244,5 +251,7 @@ TEST_CASE("what the checkpoint throws leaves kmeans", "[kmeans]") {
     const auto x = gaussian<float>(2000, 200, 9);
     struct enough {};
     const int threads = GENERATE(1, 3);
-    CHECK_THROWS_AS(kmeans(x, {.n_clusters = 40, .n_init = 1000000, .n_threads = threads, .checkpoint = [] { throw enough{}; }}), enough);
+    CHECK_THROWS_AS(
+        kmeans(x, {.n_clusters = 40, .n_init = 1000000, .n_threads = threads, .checkpoint = [] { throw enough{}; }}),
+        enough);
 }

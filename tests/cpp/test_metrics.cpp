@@ -41,7 +41,9 @@ TEST_CASE("overlap of a matrix of tokens is that of its rows, in any order", "[m
     double by_pairs = 0;
     for (const auto& a : rows) {
         for (const auto& b : rows) {
-            if (&a != &b) by_pairs += static_cast<double>(std::count_if(a.begin(), a.end(), [&](std::int64_t t) { return std::count(b.begin(), b.end(), t); }));
+            if (&a != &b)
+                by_pairs += static_cast<double>(
+                    std::count_if(a.begin(), a.end(), [&](std::int64_t t) { return std::count(b.begin(), b.end(), t); }));
         }
     }
     CHECK(value == Approx(by_pairs / 5 / 8 / 9));
@@ -56,7 +58,8 @@ TEST_CASE("overlap refuses what it is not defined for", "[metrics][misuse]") {
     CHECK_THAT(complaint([] { overlap(token_lists{{1, 2}, {}}); }), Contains("concept 1 has no tokens"));
 }
 
-TEMPLATE_TEST_CASE("relative error: 0 for exact factors, 1 for none, and the squares in between", "[metrics]", float, double) {
+TEMPLATE_TEST_CASE("relative error: 0 for exact factors, 1 for none, and the squares in between", "[metrics]", float,
+                   double) {
     const planted<TestType> exact(130, 37, 6, 2, 0.0);
     CHECK(relative_error(exact.x, exact.codes, exact.dictionary) < (sizeof(TestType) == 4 ? 1e-12 : 1e-28));
     CHECK(relative_error(exact.x, matrix<TestType>(130, 6), exact.dictionary) == Approx(1));
@@ -80,7 +83,8 @@ TEST_CASE("relative error refuses what makes no sense, with the numbers", "[metr
     const auto x = gaussian<double>(6, 5, 4);
     auto codes = gaussian<double>(6, 2, 5);
     const auto dictionary = gaussian<double>(2, 5, 6);
-    CHECK_THAT(complaint([&] { relative_error(x, gaussian<double>(5, 2, 7), dictionary); }), Contains("6 x 5") && Contains("5 x 2"));
+    CHECK_THAT(complaint([&] { relative_error(x, gaussian<double>(5, 2, 7), dictionary); }),
+               Contains("6 x 5") && Contains("5 x 2"));
     CHECK_THAT(complaint([&] { relative_error(x, codes, gaussian<double>(2, 4, 7)); }), Contains("2 x 4"));
     CHECK_THAT(complaint([&] { relative_error(x, codes, gaussian<double>(3, 5, 7)); }), Contains("3 x 5"));
     CHECK_THAT(complaint([&] { relative_error(matrix<double>(6, 5), codes, dictionary); }), Contains("X is zero"));

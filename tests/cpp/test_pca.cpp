@@ -22,14 +22,16 @@ namespace {
 
 /// Samples whose principal directions and variances decay: gaussian scores times orthonormal directions, plus an offset.
 template <class T>
-matrix<T> decaying(std::int64_t n_samples, std::int64_t n_features, std::int64_t rank, std::uint64_t seed, double decay, double offset = 0) {
+matrix<T> decaying(std::int64_t n_samples, std::int64_t n_features, std::int64_t rank, std::uint64_t seed, double decay,
+                   double offset = 0) {
     const auto scores = gaussian<double>(n_samples, rank, seed);
     const auto directions = gaussian<double>(rank, n_features, seed + 1);
     matrix<T> x(n_samples, n_features);
     for (std::int64_t i = 0; i < n_samples; ++i) {
         for (std::int64_t d = 0; d < n_features; ++d) {
             double value = offset;
-            for (std::int64_t k = 0; k < rank; ++k) value += scores(i, k) * directions(k, d) * std::pow(decay, static_cast<double>(k));
+            for (std::int64_t k = 0; k < rank; ++k)
+                value += scores(i, k) * directions(k, d) * std::pow(decay, static_cast<double>(k));
             x(i, d) = static_cast<T>(value);
         }
     }
@@ -43,7 +45,8 @@ matrix<double> centred(const matrix<T>& x) {
         long double mean = 0;
         for (std::int64_t i = 0; i < x.rows(); ++i) mean += static_cast<long double>(x(i, d));
         mean /= static_cast<long double>(x.rows());
-        for (std::int64_t i = 0; i < x.rows(); ++i) result(i, d) = static_cast<double>(static_cast<long double>(x(i, d)) - mean);
+        for (std::int64_t i = 0; i < x.rows(); ++i)
+            result(i, d) = static_cast<double>(static_cast<long double>(x(i, d)) - mean);
     }
     return result;
 }
@@ -54,7 +57,8 @@ double orthonormality(const matrix<T>& rows) {
     for (std::int64_t a = 0; a < rows.rows(); ++a) {
         for (std::int64_t b = 0; b <= a; ++b) {
             double dot = a == b ? -1 : 0;
-            for (std::int64_t d = 0; d < rows.cols(); ++d) dot += static_cast<double>(rows(a, d)) * static_cast<double>(rows(b, d));
+            for (std::int64_t d = 0; d < rows.cols(); ++d)
+                dot += static_cast<double>(rows(a, d)) * static_cast<double>(rows(b, d));
             worst = std::max(worst, std::abs(dot));
         }
     }
@@ -119,7 +123,8 @@ TEMPLATE_TEST_CASE("components are orthonormal eigenvectors and scores are coord
         CHECK(*std::max_element(row, row + x.cols(), [](auto a, auto b) { return std::abs(a) < std::abs(b); }) > 0);
     }
     for (std::int64_t d = 0; d < x.cols(); ++d) {
-        CHECK(static_cast<double>(fit.mean(0, d)) == Approx(static_cast<double>(x(0, d)) - xc(0, d)).epsilon(1e-6).margin(1e-6));
+        CHECK(static_cast<double>(fit.mean(0, d)) ==
+              Approx(static_cast<double>(x(0, d)) - xc(0, d)).epsilon(1e-6).margin(1e-6));
     }
 }
 
@@ -132,7 +137,8 @@ TEMPLATE_TEST_CASE("what is explained and what is left add up to the variance", 
     for (std::int64_t i = 0; i < x.rows(); ++i) {
         for (std::int64_t d = 0; d < x.cols(); ++d) {
             double value = xc(i, d);
-            for (std::int64_t k = 0; k < 7; ++k) value -= static_cast<double>(fit.scores(i, k)) * static_cast<double>(fit.components(k, d));
+            for (std::int64_t k = 0; k < 7; ++k)
+                value -= static_cast<double>(fit.scores(i, k)) * static_cast<double>(fit.components(k, d));
             left += value * value;
         }
     }
@@ -156,7 +162,9 @@ TEMPLATE_TEST_CASE("the solvers agree where variances decay, and the exact one h
     double held_exactly = 0;
     double held = 0;
     for (const double v : pca(noise, {.n_components = 6, .solver = pca_solver::full}).explained_variance) held_exactly += v;
-    for (const double v : pca(noise, {.n_components = 6, .solver = pca_solver::randomized, .n_power_iterations = 0}).explained_variance) held += v;
+    for (const double v :
+         pca(noise, {.n_components = 6, .solver = pca_solver::randomized, .n_power_iterations = 0}).explained_variance)
+        held += v;
     CHECK(held <= held_exactly * (1 + tolerance<TestType>));
     CHECK(held < 0.98 * held_exactly);  // without power iterations, so that the comparison means something
 }
@@ -168,10 +176,12 @@ TEST_CASE("float agrees with double, small variances too", "[pca]") {
     for (std::int64_t i = 0; i < x.size(); ++i) wide.data()[i] = static_cast<double>(x.data()[i]);
     const auto narrow = pca(x, {.n_components = 6, .solver = solver});
     const auto other = pca(wide, {.n_components = 6, .solver = solver});
-    for (std::size_t k = 0; k < 6; ++k) CHECK(narrow.explained_variance[k] == Approx(other.explained_variance[k]).epsilon(1e-3));
+    for (std::size_t k = 0; k < 6; ++k)
+        CHECK(narrow.explained_variance[k] == Approx(other.explained_variance[k]).epsilon(1e-3));
 }
 
-TEMPLATE_TEST_CASE("moving the samples moves the mean alone, and turning them turns the components", "[pca]", float, double) {
+TEMPLATE_TEST_CASE("moving the samples moves the mean alone, and turning them turns the components", "[pca]", float,
+                   double) {
     const auto solver = GENERATE(pca_solver::full, pca_solver::randomized);
     const auto x = decaying<TestType>(120, 20, 8, 6, 0.5);
     matrix<TestType> moved(120, 20);
@@ -193,14 +203,16 @@ TEMPLATE_TEST_CASE("moving the samples moves the mean alone, and turning them tu
     const double close = sizeof(TestType) == 4 ? 2e-4 : 1e-6;
     CHECK(largest_difference(fit.components, there.components) < close);
     for (std::int64_t d = 0; d < 20; ++d) {
-        CHECK(static_cast<double>(there.mean(0, d)) == Approx(static_cast<double>(fit.mean(0, d)) + static_cast<double>(d)).margin(1e-5));
+        CHECK(static_cast<double>(there.mean(0, d)) ==
+              Approx(static_cast<double>(fit.mean(0, d)) + static_cast<double>(d)).margin(1e-5));
     }
     for (std::int64_t k = 0; k < 4; ++k) {
         const auto n = static_cast<std::size_t>(k);
         CHECK(there.explained_variance[n] == Approx(fit.explained_variance[n]).epsilon(close));
         CHECK(other.explained_variance[n] == Approx(fit.explained_variance[n]).epsilon(close));
         const double sign = static_cast<double>(other.scores(0, k)) * static_cast<double>(fit.scores(0, k)) > 0 ? 1 : -1;
-        const double expected = c * static_cast<double>(fit.components(k, 3)) - s * static_cast<double>(fit.components(k, 11));
+        const double expected =
+            c * static_cast<double>(fit.components(k, 3)) - s * static_cast<double>(fit.components(k, 11));
         CHECK(sign * static_cast<double>(other.components(k, 3)) == Approx(expected).margin(close));
     }
 }
@@ -287,7 +299,10 @@ TEST_CASE("what the checkpoint throws leaves pca", "[pca]") {
     const auto x = gaussian<float>(1500, 600, 12);
     struct enough {};
     const int threads = GENERATE(1, 3);
-    CHECK_THROWS_AS(pca(x, {.n_components = 40, .solver = pca_solver::randomized, .n_power_iterations = 1000000, .n_threads = threads,
+    CHECK_THROWS_AS(pca(x, {.n_components = 40,
+                            .solver = pca_solver::randomized,
+                            .n_power_iterations = 1000000,
+                            .n_threads = threads,
                             .checkpoint = [] { throw enough{}; }}),
                     enough);
 }

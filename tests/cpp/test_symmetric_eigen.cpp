@@ -77,7 +77,8 @@ TEST_CASE("the largest eigenpairs of a symmetric matrix", "[linalg]") {
         repeated[i] = scale * (i % 3 == 0 ? 5 : -1);
         decaying[i] = scale * std::pow(0.5, static_cast<double>(i));
     }
-    for (const auto& values : {different, repeated, decaying, std::vector<double>(different.size(), scale), std::vector<double>(different.size())}) {
+    for (const auto& values : {different, repeated, decaying, std::vector<double>(different.size(), scale),
+                               std::vector<double>(different.size())}) {
         check_eigenpairs(with_eigenvalues(values, 4), values, std::min<std::int64_t>(size, 90));
     }
 }

@@ -57,8 +57,9 @@ public:
         for (const double s : squares_) total_squares_ += s;
     }
 
-    /// Greedy k-means++ (Arthur and Vassilvitskii 2007; the greedy variant is in their section 5): of some samples drawn with probability
-    /// proportional to the squared distance to the nearest center, the one that lowers the sum of these most is next.
+    /// Greedy k-means++ (Arthur and Vassilvitskii 2007; the greedy variant is in their section 5): of some samples drawn
+    /// with probability proportional to the squared distance to the nearest center, the one that lowers the sum of these
+    /// most is next.
     matrix<T> spread_centers(random_source& random) {
         const auto n_trials = 2 + static_cast<std::int64_t>(std::log(static_cast<double>(k_)));
         matrix<T> centers(k_, stride_);
@@ -75,7 +76,8 @@ public:
             }
             const linalg::point_set<T> candidates(std::move(trials));
             linalg::for_each_centred_tile(
-                x_, from_, part_, pool_, [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t, int worker) {
+                x_, from_, part_, pool_,
+                [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t, int worker) {
                     auto& products = scratch_[static_cast<std::size_t>(worker)].trials;
                     if (products.size() == 0) products = matrix<double>(n_trials, part_.tile);
                     linalg::squared_distances(tile, count, squares_.data() + first, candidates, products);
@@ -107,7 +109,8 @@ public:
         labels_ = labels;
         reset_groups();
         linalg::for_each_centred_tile(
-            x_, from_, part_, pool_, [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t g, int) {
+            x_, from_, part_, pool_,
+            [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t g, int) {
                 for (std::int64_t i = 0; i < count; ++i) add(tile.row(i), labels_[at(first + i)], groups_[at(g)]);
             });
         reduce();
@@ -193,7 +196,8 @@ private:
         const linalg::point_set<T> points(centers);
         reset_groups();
         linalg::for_each_centred_tile(
-            x_, from_, part_, pool_, [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t group_index, int worker) {
+            x_, from_, part_, pool_,
+            [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t group_index, int worker) {
                 auto& distances = scratch_[at(worker)].distances;
                 auto& g = groups_[at(group_index)];
                 if (distances.size() == 0) distances = matrix<double>(k_, part_.tile);
@@ -266,7 +270,8 @@ private:
         for (std::int64_t k = 0; k < k_; ++k) {
             const std::int64_t count = counts_[at(k)];
             if (count < 1) continue;
-            for (std::int64_t d = 0; d < x_.cols(); ++d) centers(k, d) = static_cast<T>(sums_(k, d) / static_cast<double>(count));
+            for (std::int64_t d = 0; d < x_.cols(); ++d)
+                centers(k, d) = static_cast<T>(sums_(k, d) / static_cast<double>(count));
         }
         return centers;
     }
@@ -329,9 +334,11 @@ clustering<T> fit_kmeans(const row_blocks<T>& x, const kmeans_settings<T>& setti
         // The leading directions hold what sets clusters apart (Cohen et al., STOC 2015): starts are tried there.
         if (x.cols() >= 8 * r && x.rows() >= 2 * r) space = linalg::krylov_space(x, from, r, 1, random, pool);
         if (space.basis.rows() > 0) {
-            const matrix_ref<const T> coordinates(space.coordinates.data(), x.rows(), space.basis.rows(), space.coordinates.cols(), 1);
+            const matrix_ref<const T> coordinates(space.coordinates.data(), x.rows(), space.basis.rows(),
+                                                  space.coordinates.cols(), 1);
             const row_blocks<T> few(coordinates);
-            const auto start = best_start(few, linalg::origin<T>{}, k, settings.n_init, settings.max_iter, settings.tol, random, pool);
+            const auto start =
+                best_start(few, linalg::origin<T>{}, k, settings.n_init, settings.max_iter, settings.tol, random, pool);
             lloyd<T> iterations(x, from, k, pool);
             auto centers = linalg::combined(linalg::unpacked(start.centers, space.basis.rows()), space.basis);
             centers = iterations.means_of(start.labels, centers);
@@ -368,10 +375,12 @@ matrix<T> closeness(const row_blocks<T>& x, const row_blocks<T>& centers, thread
             auto& distances = scratch[static_cast<std::size_t>(worker)];
             if (distances.size() == 0) distances = matrix<double>(k, part.tile);
             std::vector<double> squares(static_cast<std::size_t>(count));
-            for (std::int64_t i = 0; i < count; ++i) squares[static_cast<std::size_t>(i)] = linalg::squared_norm(tile.row(i), tile.cols());
+            for (std::int64_t i = 0; i < count; ++i)
+                squares[static_cast<std::size_t>(i)] = linalg::squared_norm(tile.row(i), tile.cols());
             linalg::squared_distances(tile, count, squares.data(), points, distances);
             for (std::int64_t i = 0; i < count; ++i) {
-                for (std::int64_t c = 0; c < k; ++c) activations(first + i, c) = static_cast<T>(1 / (1 + std::sqrt(distances(c, i))));
+                for (std::int64_t c = 0; c < k; ++c)
+                    activations(first + i, c) = static_cast<T>(1 / (1 + std::sqrt(distances(c, i))));
             }
         });
     return activations;

@@ -40,7 +40,8 @@ longest_samples<T> find_longest(const row_blocks<T>& x, std::int64_t n, thread_p
             throw_invalid("n_components is ", n, " but only ", k, " samples of X are not zero: lower n_components");
         }
         linalg::pack_rows(x, i, 1, row.data(), 1, row.cols());
-        for (std::int64_t d = 0; d < x.cols(); ++d) found.rows(k, d) = static_cast<T>(static_cast<double>(row(0, d)) / norm(i));
+        for (std::int64_t d = 0; d < x.cols(); ++d)
+            found.rows(k, d) = static_cast<T>(static_cast<double>(row(0, d)) / norm(i));
     }
     return found;
 }

@@ -45,7 +45,8 @@ struct error_sums {
 };
 
 template <class T>
-error_sums squared_errors(const row_blocks<T>& x, const row_blocks<T>& codes, const row_blocks<T>& dictionary, thread_pool& pool) {
+error_sums squared_errors(const row_blocks<T>& x, const row_blocks<T>& codes, const row_blocks<T>& dictionary,
+                          thread_pool& pool) {
     linalg::require_range<T>(linalg::checked_norms(x, "X", pool), "X");
     const std::int64_t k = dictionary.rows();
     const auto atoms = linalg::pack_matrix(dictionary);
@@ -56,19 +57,22 @@ error_sums squared_errors(const row_blocks<T>& x, const row_blocks<T>& codes, co
     };
     std::vector<scratch> scratches(static_cast<std::size_t>(pool.size()));
     std::vector<error_sums> groups(static_cast<std::size_t>(part.n_groups));
-    linalg::for_each_centred_tile(
-        x, linalg::origin<T>{}, part, pool, [&](matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t g, int worker) {
-            auto& s = scratches[static_cast<std::size_t>(worker)];
-            auto& sums = groups[static_cast<std::size_t>(g)];
-            if (s.codes.size() == 0) s = {matrix<T>(part.tile, linalg::padded_length<T>(k)), matrix<T>(k, part.tile)};
-            linalg::pack_rows(codes, first, count, s.codes.data(), part.tile, s.codes.cols());
-            for (std::int64_t i = 0; i < count; ++i) {
-                for (std::int64_t a = 0; a < k; ++a) s.negated(a, i) = -s.codes(i, a);
-                sums.whole += linalg::squared_norm(tile.row(i), tile.cols());
-            }
-            linalg::accumulate_outer(s.negated.data(), part.tile, atoms.data(), k, count, tile.cols(), tile.data());
-            for (std::int64_t i = 0; i < count; ++i) sums.left += linalg::squared_norm(tile.row(i), tile.cols());
-        });
+    linalg::for_each_centred_tile(x, linalg::origin<T>{}, part, pool,
+                                  [&](matrix<T>& tile, std::int64_t first, std::int64_t count, std::int64_t g, int worker) {
+                                      auto& s = scratches[static_cast<std::size_t>(worker)];
+                                      auto& sums = groups[static_cast<std::size_t>(g)];
+                                      if (s.codes.size() == 0)
+                                          s = {matrix<T>(part.tile, linalg::padded_length<T>(k)), matrix<T>(k, part.tile)};
+                                      linalg::pack_rows(codes, first, count, s.codes.data(), part.tile, s.codes.cols());
+                                      for (std::int64_t i = 0; i < count; ++i) {
+                                          for (std::int64_t a = 0; a < k; ++a) s.negated(a, i) = -s.codes(i, a);
+                                          sums.whole += linalg::squared_norm(tile.row(i), tile.cols());
+                                      }
+                                      linalg::accumulate_outer(s.negated.data(), part.tile, atoms.data(), k, count,
+                                                               tile.cols(), tile.data());
+                                      for (std::int64_t i = 0; i < count; ++i)
+                                          sums.left += linalg::squared_norm(tile.row(i), tile.cols());
+                                  });
     error_sums total;
     for (const auto& sums : groups) {
         total.left += sums.left;

@@ -10,8 +10,8 @@
 
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/parallel.hpp"
-#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/core/random.hpp"
+#include "coxlmm/core/row_blocks.hpp"
 #include "coxlmm/linalg/centred_gram.hpp"
 #include "coxlmm/linalg/centred_range.hpp"
 #include "coxlmm/linalg/centred_tiles.hpp"
@@ -27,10 +27,10 @@ inline constexpr std::int64_t oversampling = 10;
 
 template <class T>
 struct principal_components {
-    matrix<T> components;           // K x D
-    matrix<T> scores;               // M x K
-    std::vector<double> squares;    // sums of squares of the columns of the scores
-    double total_squares = 0;       // of the centred samples
+    matrix<T> components;         // K x D
+    matrix<T> scores;             // M x K
+    std::vector<double> squares;  // sums of squares of the columns of the scores
+    double total_squares = 0;     // of the centred samples
     std::vector<double> mean;
 };
 
@@ -107,8 +107,8 @@ void fix_sign(T* row, std::int64_t n, T* scores, std::int64_t n_scores, std::int
 
 /// Principal components within a subspace (Rayleigh and Ritz).
 template <class T>
-principal_components<T> components_within(const linalg::subspace<T>& space, std::int64_t n_components, std::int64_t n_features,
-                                          thread_pool& pool) {
+principal_components<T> components_within(const linalg::subspace<T>& space, std::int64_t n_components,
+                                          std::int64_t n_features, thread_pool& pool) {
     constexpr std::int64_t batch = 64;
     const std::int64_t n_samples = space.coordinates.rows();
     const std::int64_t r = space.basis.rows();
@@ -127,8 +127,8 @@ principal_components<T> components_within(const linalg::subspace<T>& space, std:
         const std::int64_t count = std::min(batch, n_samples - first);
         matrix<double> rotated(n_components, count);
         const linalg::tile_rows<T> rows{space.coordinates.row(first), space.coordinates.cols()};
-        linalg::dot_products(rows, count, directions.data(), n_components, directions.cols(), linalg::whole_lines<T>(r), rotated.data(),
-                             count);
+        linalg::dot_products(rows, count, directions.data(), n_components, directions.cols(), linalg::whole_lines<T>(r),
+                             rotated.data(), count);
         for (std::int64_t i = 0; i < count; ++i) {
             for (std::int64_t k = 0; k < n_components; ++k) result.scores(first + i, k) = static_cast<T>(rotated(k, i));
         }
@@ -145,8 +145,8 @@ inline bool prefers_exact(std::int64_t largest_rank, std::int64_t n_components) 
 }
 
 template <class T>
-principal_components<T> fit_pca(const row_blocks<T>& x, std::int64_t n_components, bool exact, std::int64_t n_power_iterations,
-                                std::uint64_t seed, thread_pool& pool) {
+principal_components<T> fit_pca(const row_blocks<T>& x, std::int64_t n_components, bool exact,
+                                std::int64_t n_power_iterations, std::uint64_t seed, thread_pool& pool) {
     linalg::require_range<T>(linalg::checked_norms(x, "X", pool), "X");
     auto mean = linalg::column_means(x, pool);
     const auto from = linalg::origin<T>::at(mean);

@@ -19,7 +19,8 @@ namespace coxlmm::linalg {
 
 /// Rows [first, first + count) in double and padded, seen from `from`.
 template <class T>
-void widen_rows(const row_blocks<T>& x, const origin<T>& from, std::int64_t first, std::int64_t count, matrix<T>& scratch, double* out) {
+void widen_rows(const row_blocks<T>& x, const origin<T>& from, std::int64_t first, std::int64_t count, matrix<T>& scratch,
+                double* out) {
     const std::int64_t stride = padded_length<double>(x.cols());
     if (scratch.size() == 0) scratch = matrix<T>(1, padded_length<T>(x.cols()));
     for (std::int64_t i = 0; i < count; ++i) {
@@ -82,7 +83,8 @@ matrix<double> feature_gram(const row_blocks<T>& x, const origin<T>& from, threa
         pool.run(n_blocks, [&](std::int64_t block, int) {
             const std::int64_t i = block * side;  // a whole number of cache lines, and the longest block first
             const tile_rows<double> right{samples.data() + i, stride};
-            accumulate_outer(samples.data() + i, stride, right, count, std::min(side, d - i), stride - i, gram.row(i) + i, stride);
+            accumulate_outer(samples.data() + i, stride, right, count, std::min(side, d - i), stride - i, gram.row(i) + i,
+                             stride);
         });
     }
     return gram;
@@ -90,7 +92,8 @@ matrix<double> feature_gram(const row_blocks<T>& x, const origin<T>& from, threa
 
 /// weights Xc, n x padded D, of weights n x M.
 template <class T>
-matrix<double> centred_sums(const row_blocks<T>& x, const origin<T>& from, const matrix<double>& weights, thread_pool& pool) {
+matrix<double> centred_sums(const row_blocks<T>& x, const origin<T>& from, const matrix<double>& weights,
+                            thread_pool& pool) {
     constexpr std::int64_t batch = 32;
     const std::int64_t n = weights.rows();
     const std::int64_t stride = padded_length<double>(x.cols());

@@ -30,7 +30,8 @@ struct subspace {
 
 /// weights^T Xc (n x padded D), where weights_of(tile, first, count, worker) points to the weights of a tile, n a row.
 template <class T, class WeightsOf>
-matrix<T> centred_products(const row_blocks<T>& x, const origin<T>& from, std::int64_t n, thread_pool& pool, const WeightsOf& weights_of) {
+matrix<T> centred_products(const row_blocks<T>& x, const origin<T>& from, std::int64_t n, thread_pool& pool,
+                           const WeightsOf& weights_of) {
     const auto part = partition::of<T>(x.rows(), x.cols(), n);
     std::vector<matrix<T>> groups(static_cast<std::size_t>(part.n_groups));
     for_each_centred_tile(x, from, part, pool,
@@ -46,8 +47,8 @@ matrix<T> centred_products(const row_blocks<T>& x, const origin<T>& from, std::i
 /// The coordinates of a tile in the directions `rows`, a sample a row: into `tight` without gaps, and into columns
 /// [column, ...) of `coordinates`.
 template <class T>
-void coordinates_of_tile(const matrix<T>& tile, std::int64_t first, std::int64_t count, const matrix<T>& rows, matrix<double>& products,
-                         matrix<T>& tight, matrix<T>& coordinates, std::int64_t column) {
+void coordinates_of_tile(const matrix<T>& tile, std::int64_t first, std::int64_t count, const matrix<T>& rows,
+                         matrix<double>& products, matrix<T>& tight, matrix<T>& coordinates, std::int64_t column) {
     const std::int64_t r = rows.rows();
     if (products.size() == 0) {
         products = matrix<double>(r, tile.rows());
@@ -69,11 +70,12 @@ matrix<T> covariance_product(const row_blocks<T>& x, const origin<T>& from, cons
         matrix<T> tight;
     };
     std::vector<scratch> scratches(static_cast<std::size_t>(pool.size()));
-    return centred_products(x, from, rows.rows(), pool, [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, int worker) {
-        auto& s = scratches[static_cast<std::size_t>(worker)];
-        coordinates_of_tile(tile, first, count, rows, s.products, s.tight, coordinates, column);
-        return std::as_const(s.tight).data();
-    });
+    return centred_products(x, from, rows.rows(), pool,
+                            [&](const matrix<T>& tile, std::int64_t first, std::int64_t count, int worker) {
+                                auto& s = scratches[static_cast<std::size_t>(worker)];
+                                coordinates_of_tile(tile, first, count, rows, s.products, s.tight, coordinates, column);
+                                return std::as_const(s.tight).data();
+                            });
 }
 
 /// Xc rows^T into columns [column, ...) of `coordinates`.
@@ -121,7 +123,8 @@ void remove_span(matrix<T>& rows, const matrix<T>& basis, std::int64_t n) {
     for (std::int64_t i = 0; i < products.size(); ++i) negated.data()[i] = static_cast<T>(-products.data()[i]);
     accumulate_outer(negated.data(), negated.cols(), basis.data(), n, rows.rows(), rows.cols(), rows.data());
     for (std::int64_t r = 0; r < rows.rows(); ++r) {
-        if (!(std::sqrt(dot(rows.row(r), rows.row(r), rows.cols())) > negligible)) std::fill_n(rows.row(r), rows.cols(), T{});
+        if (!(std::sqrt(dot(rows.row(r), rows.row(r), rows.cols())) > negligible))
+            std::fill_n(rows.row(r), rows.cols(), T{});
     }
 }
 
@@ -212,7 +215,8 @@ matrix<T> combined(const matrix<T>& weights, const matrix<T>& basis) {
         for (std::int64_t q = 0; q < weights.cols(); ++q) transposed(q, k) = weights(k, q);
     }
     matrix<T> rows(weights.rows(), basis.cols());
-    accumulate_outer(transposed.data(), weights.rows(), basis.data(), basis.rows(), weights.rows(), basis.cols(), rows.data());
+    accumulate_outer(transposed.data(), weights.rows(), basis.data(), basis.rows(), weights.rows(), basis.cols(),
+                     rows.data());
     return rows;
 }
 

@@ -46,7 +46,8 @@ struct origin {
 /// One read of X: f(tile, first, count, group, worker) for every tile of `part`, the tile packed (part.tile rows, those
 /// from `count` on zero), seen from `from` and free to be written to. Tiles of a group come in order and on one thread.
 template <class T, class F>
-void for_each_centred_tile(const row_blocks<T>& x, const origin<T>& from, const partition& part, thread_pool& pool, const F& f) {
+void for_each_centred_tile(const row_blocks<T>& x, const origin<T>& from, const partition& part, thread_pool& pool,
+                           const F& f) {
     const std::int64_t stride = padded_length<T>(x.cols());
     std::vector<matrix<T>> scratch(static_cast<std::size_t>(pool.size()));
     pool.run(part.n_groups, [&](std::int64_t g, int worker) {
@@ -102,7 +103,8 @@ std::vector<double> column_means(const row_blocks<T>& x, thread_pool& pool) {
     });
     const auto total = added_up(std::move(groups));
     std::vector<double> means(static_cast<std::size_t>(x.cols()));
-    for (std::int64_t d = 0; d < x.cols(); ++d) means[static_cast<std::size_t>(d)] = total(0, d) / static_cast<double>(x.rows());
+    for (std::int64_t d = 0; d < x.cols(); ++d)
+        means[static_cast<std::size_t>(d)] = total(0, d) / static_cast<double>(x.rows());
     return means;
 }
 

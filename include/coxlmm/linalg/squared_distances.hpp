@@ -39,7 +39,8 @@ struct point_set {
     std::vector<double> squares;
 
     explicit point_set(matrix<T> points) : rows(std::move(points)), squares(static_cast<std::size_t>(rows.rows())) {
-        for (std::int64_t k = 0; k < rows.rows(); ++k) squares[static_cast<std::size_t>(k)] = squared_norm(rows.row(k), rows.cols());
+        for (std::int64_t k = 0; k < rows.rows(); ++k)
+            squares[static_cast<std::size_t>(k)] = squared_norm(rows.row(k), rows.cols());
     }
 };
 

@@ -89,7 +89,7 @@ inline eigenpairs largest_eigenpairs(matrix<double> symmetric, std::int64_t n, t
     eigenpairs found{std::vector<double>(static_cast<std::size_t>(n)), matrix<double>(n, size)};
     // Seen by columns, the upper triangle is the lower one.
     Eigen::Map<Eigen::MatrixXd, Eigen::Unaligned, Eigen::OuterStride<>> a(symmetric.data(), size, size,
-                                                                         Eigen::OuterStride<>(symmetric.cols()));
+                                                                          Eigen::OuterStride<>(symmetric.cols()));
     // Squares of the entries are to be neither too large nor too small, and neither are solutions of singular systems.
     double unit = 0;
     for (std::int64_t i = 0; i < size; ++i) {
