@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from concepts.world import ANIMALS
 from sklearn import decomposition
 
-from coxlmm import ConceptDictionary, SemiNMF, States
+from coxlmm import ConceptDictionary, RowBlocks, SemiNMF, States
 
 
 def squared_error(X, codes, components):
@@ -86,6 +87,15 @@ def test_a_fit_that_activates_nothing_is_refused(states):
 def test_the_samples_of_the_fit_encode_to_their_codes(states, dictionary):
     np.testing.assert_allclose(dictionary.encode(states), dictionary.codes, atol=1e-4)
     np.testing.assert_array_equal(dictionary.encode(states.X[3:5]), dictionary.encode(states)[3:5])
+
+
+def test_states_are_encoded_in_whatever_form_they_come(states, dictionary):
+    expected = dictionary.encode(states)
+    for form in (torch.tensor, np.ndarray.tolist, lambda X: RowBlocks([X[:9], X[9:]])):
+        np.testing.assert_allclose(dictionary.encode(form(states.X)), expected, atol=1e-4)
+    assert dictionary.encode(torch.tensor(states.X).bfloat16()).dtype == np.float32
+    with pytest.raises(ValueError, match=r"codes must be n_samples x 4, got an array of shape \(60, 3\)"):
+        dictionary.decode(expected[:, :3])
 
 
 def test_states_of_another_place_are_refused(states, dictionary):
