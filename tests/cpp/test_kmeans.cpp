@@ -175,17 +175,15 @@ TEMPLATE_TEST_CASE("as many clusters as samples, one cluster, and copies", "[kme
 
 TEMPLATE_TEST_CASE("more starts are no worse, and the seed decides", "[kmeans]", float, double) {
     const auto x = gaussian<TestType>(250, 12, 5);
-    double worst = 0;
     std::set<double> different;
-    for (std::uint64_t seed = 0; seed < 5; ++seed) {
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
         const auto fit = kmeans(x, {.n_clusters = 10, .n_init = 1, .seed = seed});
-        worst = std::max(worst, fit.inertia);
         different.insert(fit.inertia);
         CHECK(same_bits(fit.centers, kmeans(x, {.n_clusters = 10, .n_init = 1, .seed = seed}).centers));
+        // The first of several starts is the one there is alone.
+        CHECK(kmeans(x, {.n_clusters = 10, .n_init = 4, .seed = seed}).inertia <= fit.inertia);
     }
     CHECK(different.size() > 1);
-    for (std::uint64_t seed = 0; seed < 3; ++seed)
-        CHECK(kmeans(x, {.n_clusters = 10, .n_init = 10, .seed = seed}).inertia < worst);
 }
 
 TEMPLATE_TEST_CASE("the number of threads, strides and blocks change no bit of the centers", "[kmeans]", float, double) {

@@ -169,6 +169,21 @@ TEMPLATE_TEST_CASE("the solvers agree where variances decay, and the exact one h
     CHECK(held < 0.98 * held_exactly);  // without power iterations, so that the comparison means something
 }
 
+TEST_CASE("the mean may lie between two numbers of float", "[pca]") {
+    // Floats around 2^20 are 1/8 apart: the samples are exact, their mean is not.
+    coxlmm::random_source random(13);
+    const auto solver = GENERATE(pca_solver::full, pca_solver::randomized);
+    matrix<float> x(100, 150);
+    for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] = 0x1p20F + 0.125F * static_cast<float>(random.below(9));
+    const auto fit = pca(x, {.n_components = 3, .solver = solver});
+    CHECK(fit.total_variance == Approx(squared(centred(x)) / 99).epsilon(1e-5));
+    for (std::int64_t k = 0; k < 3; ++k) {
+        double sum = 0;
+        for (std::int64_t i = 0; i < 100; ++i) sum += static_cast<double>(fit.scores(i, k));
+        CHECK(std::abs(sum / 100) < 1e-4 * std::sqrt(fit.explained_variance[2]));
+    }
+}
+
 TEST_CASE("float agrees with double, small variances too", "[pca]") {
     const auto solver = GENERATE(pca_solver::full, pca_solver::randomized);
     const auto x = decaying<float>(150, 80, 10, 5, 0.2);  // the sixth variance is 1e-7 of the first one
