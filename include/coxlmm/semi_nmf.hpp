@@ -47,12 +47,12 @@ struct semi_nmf_options {
     /// Starts to try. With more than one they compete on a sketch of X (at most a few thousand samples, a few
     /// directions per component), which costs little, and the winner is fitted to X. With 1 the fit starts at once.
     std::int64_t n_init = 8;
-    /// Overrides `init` and `n_init`. Rows longer than 1 are scaled back to unit length.
+    /// Overrides `init` and `n_init`. Rows longer than 1 are scaled back to unit length, and nmf takes negative entries as 0.
     initial_atoms initial = {};
-    std::int64_t max_iter = 200;
+    std::int64_t max_iter = 500;
     /// Converged when the last five iterations lowered the objective by no more than this fraction of it each, on
     /// average; with 0, when no step lowers it any more.
-    double tol = 1e-5;
+    double tol = 1e-6;
     /// Same seed, same shape: same bits, on any number of threads.
     std::uint64_t seed = 0;
     /// 0: all processors that the process may use.

@@ -62,10 +62,11 @@ struct semi_nmf_fit {
 template <class T>
 class descent {
 public:
-    descent(const row_blocks<T>& x, const std::vector<double>& norms, double l1, matrix<T> atoms, linalg::sign entries, const process_group& group,
+    descent(const row_blocks<T>& x, const std::vector<double>& norms, double l1, std::int64_t sweeps, matrix<T> atoms, linalg::sign entries, const process_group& group,
             thread_pool& pool)
         : x_(x),
           l1_(l1),
+          sweeps_(sweeps),
           entries_(entries),
           group_(group),
           pool_(pool),
@@ -74,7 +75,7 @@ public:
           codes_(x.rows(), atoms_.rows()),
           codes_before_(x.rows(), atoms_.rows()) {
         gram_ = linalg::gram_of(atoms_, pool_);
-        sums_ = pass_.run(atoms_, gram_, codes_, codes_, step());
+        sums_ = pass_.run(atoms_, gram_, codes_, codes_, step(3 * sweeps_));
         linalg::sum_over(group_, sums_);
         objective_ = sums_.objective(l1_);
     }
@@ -86,13 +87,13 @@ public:
     bool advance() {
         matrix<T> next = atoms_;
         const bool revived = linalg::revive_dead_atoms(x_, codes_, sums_.code_gram, pass_.errors(), l1_, entries_, group_, next);
-        linalg::update_atoms(sums_.cross, sums_.code_gram, next, entries_, 5, 1e-4, pool_);
+        linalg::update_atoms(sums_.cross, sums_.code_gram, next, entries_, 3, 1e-4, pool_);
         const bool extrapolate = !revived && updated_.size() > 0;
         std::swap(codes_, codes_before_);
         if (extrapolate) {
             if (try_atoms(linalg::extrapolated(next, updated_, beta_, entries_))) {
-                beta_ = std::min(beta_limit_, 1.05 * beta_);
-                beta_limit_ = std::min(1.0, 1.01 * beta_limit_);
+                beta_ = std::min(beta_limit_, 1.2 * beta_);
+                beta_limit_ = std::min(1.0, 1.05 * beta_limit_);
                 updated_ = std::move(next);
                 return true;
             }
@@ -125,14 +126,15 @@ public:
     }
 
 private:
-    linalg::pass_settings step() const {
-        return {.l1 = l1_, .tol = 1e-5, .max_sweeps = 30, .max_changes = 0, .accumulate = true, .residual = false};
+    /// Codes need not be optimal on the way: they start from those before, so every sweep lowers the objective further.
+    linalg::pass_settings step(std::int64_t sweeps) const {
+        return {.l1 = l1_, .tol = 1e-5, .max_sweeps = sweeps, .max_changes = 0, .accumulate = true, .residual = false};
     }
 
     /// Takes the atoms if the objective does not rise. The codes start from those before.
     bool try_atoms(matrix<T> atoms) {
         auto gram = linalg::gram_of(atoms, pool_);
-        auto sums = pass_.run(atoms, gram, codes_before_, codes_, step());
+        auto sums = pass_.run(atoms, gram, codes_before_, codes_, step(sweeps_));
         linalg::sum_over(group_, sums);
         const double now = sums.objective(l1_);
         if (!(now <= objective_)) return false;
@@ -145,6 +147,7 @@ private:
 
     const row_blocks<T>& x_;
     double l1_;
+    std::int64_t sweeps_;  // of coordinate descent over the codes, in one iteration
     linalg::sign entries_;
     const process_group& group_;
     thread_pool& pool_;
@@ -156,7 +159,7 @@ private:
     linalg::gram_matrix gram_;
     linalg::pass_sums<T> sums_;
     double objective_ = 0;
-    double beta_ = 0.5;
+    double beta_ = 0.7;
     double beta_limit_ = 1.0;
 };
 
@@ -164,18 +167,17 @@ template <class T>
 matrix<T> atoms_of_kind(const semi_nmf_settings<T>& settings, const row_blocks<T>& x, const std::vector<double>& norms,
                         std::uint64_t seed, thread_pool& pool) {
     random_source random(seed);
+    matrix<T> atoms;
     switch (settings.start) {
-        case start_kind::samples: return linalg::sampled_atoms(x, settings.n_atoms, norms, random);
-        case start_kind::singular: return linalg::singular_atoms(x, settings.n_atoms, settings.entries, random, pool);
-        case start_kind::random: {
-            auto atoms = linalg::random_atoms<T>(settings.n_atoms, x.cols(), random);
-            if (settings.entries == linalg::sign::nonnegative) {
-                for (std::int64_t i = 0; i < atoms.size(); ++i) atoms.data()[i] = std::abs(atoms.data()[i]);
-            }
-            return atoms;
-        }
-        default: return linalg::spread_atoms(x, settings.n_atoms, norms, random, pool);
+        case start_kind::samples: atoms = linalg::sampled_atoms(x, settings.n_atoms, norms, random); break;
+        case start_kind::singular: atoms = linalg::singular_atoms(x, settings.n_atoms, settings.entries, random, pool); break;
+        case start_kind::random: atoms = linalg::random_atoms<T>(settings.n_atoms, x.cols(), random); break;
+        default: atoms = linalg::spread_atoms(x, settings.n_atoms, norms, random, pool);
     }
+    if (settings.entries == linalg::sign::nonnegative) {
+        for (std::int64_t i = 0; i < atoms.size(); ++i) atoms.data()[i] = std::abs(atoms.data()[i]);
+    }
+    return atoms;
 }
 
 /// The best of several short fits to `x`. After a few iterations the worse half of the starts is given up, and so on
@@ -198,7 +200,7 @@ matrix<T> best_start(const row_blocks<T>& x, const semi_nmf_settings<T>& setting
         auto& path = paths[static_cast<std::size_t>(s)];
         auto& serial = *serials[static_cast<std::size_t>(s)];
         path = std::make_unique<descent<T>>(
-            x, norms, settings.l1, atoms_of_kind(settings, x, norms, seeds[static_cast<std::size_t>(s)], serial), settings.entries,
+            x, norms, settings.l1, 4, atoms_of_kind(settings, x, norms, seeds[static_cast<std::size_t>(s)], serial), settings.entries,
             alone, serial);
         pool.step();
     });
@@ -217,7 +219,11 @@ matrix<T> best_start(const row_blocks<T>& x, const semi_nmf_settings<T>& setting
 template <class T>
 matrix<T> starting_atoms(const row_blocks<T>& x, const semi_nmf_settings<T>& settings, const std::vector<double>& norms,
                          thread_pool& pool) {
-    if (settings.start == start_kind::given) return linalg::atoms_in_ball(settings.given);
+    if (settings.start == start_kind::given) {
+        matrix<T> given = settings.given;
+        if (settings.entries == linalg::sign::nonnegative) linalg::clip_negative(given.data(), given.size());
+        return linalg::atoms_in_ball(given);
+    }
     const std::int64_t k = settings.n_atoms;
     random_source random(settings.seed);
     // The singular directions are the same from every seed, nearly.
@@ -245,7 +251,7 @@ semi_nmf_fit<T> fit_semi_nmf(const row_blocks<T>& x, const semi_nmf_settings<T>&
     matrix<T> start = group.rank == 0 ? starting_atoms(x, settings, norms, pool)
                                       : matrix<T>(settings.n_atoms, linalg::padded_length<T>(x.cols()));
     linalg::sum_over(group, start);
-    descent<T> path(x, norms, settings.l1, std::move(start), settings.entries, group, pool);
+    descent<T> path(x, norms, settings.l1, 6, std::move(start), settings.entries, group, pool);
     if (!is_finite(path.objective())) {
         throw_invalid("the objective at the start is ", path.objective(), ": scale the initial atoms up or X down");
     }

@@ -55,8 +55,8 @@ public:
             if (best < 0) return;
             support_.push_back(best);
             in_support_[index(best)] = true;
-            if (!factorize(gram)) {
-                // Its direction is already in the span of the support: nothing to gain that the numbers can show.
+            // A direction in the span of the support changes no sample, but what the codes cost.
+            if (!factorize(gram) && !exchange(v, stride)) {
                 remove(support_.size() - 1);
                 return;
             }
@@ -94,6 +94,37 @@ private:
             v[support_[blocking] * stride] = 0;
             remove(blocking);
         }
+    }
+
+    /// Raises the code of the atom added last, which is a combination of the others in the support, and lowers theirs so
+    /// that the sum stays what it is, until one of them is 0 and leaves. False if none ever is.
+    bool exchange(double* v, std::int64_t stride) {
+        const std::size_t n = capacity();
+        const std::size_t added = support_.size() - 1;
+        for (std::size_t i = added; i-- > 0;) {
+            double sum = factor_[added * n + i];
+            for (std::size_t q = i + 1; q < added; ++q) sum -= factor_[q * n + i] * trial_[q];
+            trial_[i] = sum / factor_[i * n + i];
+        }
+        double step = 0;
+        std::size_t blocking = added;
+        for (std::size_t s = 0; s < added; ++s) {
+            if (!(trial_[s] > 0)) continue;
+            const double reach = v[support_[s] * stride] / trial_[s];
+            if (blocking == added || reach < step) {
+                step = reach;
+                blocking = s;
+            }
+        }
+        if (blocking == added) return false;
+        for (std::size_t s = 0; s < added; ++s) {
+            double& code = v[support_[s] * stride];
+            code = std::max(0.0, code - step * trial_[s]);
+        }
+        v[support_[added] * stride] = step;
+        v[support_[blocking] * stride] = 0;
+        remove(blocking);
+        return true;
     }
 
     void remove(std::size_t s) {

@@ -133,7 +133,7 @@ struct pass_sums {
 /// Replaces the values by their sums over the processes of the group.
 template <class T>
 void sum_over(const process_group& group, matrix<T>& values) {
-    if (group.alone()) return;
+    if (group.alone() || values.size() == 0) return;
     std::vector<double> buffer(values.data(), values.data() + values.size());
     group.sum(buffer.data(), values.size());
     for (std::int64_t i = 0; i < values.size(); ++i) values.data()[i] = static_cast<T>(buffer[static_cast<std::size_t>(i)]);
@@ -274,13 +274,31 @@ private:
             for (std::int64_t i = 0; i < count; ++i) group.kkt_residual = std::max(group.kkt_residual, kkt[i]);
         }
         if (settings.accumulate) add_code_gram(s, count, group);
-        s.products.compute(rows, count, n_cols_, s.codes_by_sample.data(), atoms, errors,
-                           settings.accumulate ? group.cross.data() : nullptr);
+        const bool exact = !expanded_errors_are_enough(gram, tile, errors);
+        if (exact || settings.accumulate) {
+            s.products.compute(rows, count, n_cols_, s.codes_by_sample.data(), atoms, exact ? errors : nullptr,
+                               settings.accumulate ? group.cross.data() : nullptr);
+        }
         for (std::int64_t i = 0; i < count; ++i) {
             group.squared_error += errors[i];
             for (std::int64_t k = 0; k < n_atoms_; ++k) group.code_sum += s.codes(k, i);
             errors_[static_cast<std::size_t>(first + i)] = errors[i];
         }
+    }
+
+    /// Expanding |x - v U|^2 loses eps |x|^2: that is far below the error of most data, but in float more than the error of
+    /// states with a large mean or a few massive features can spare. A descent would stop at the noise, so there the
+    /// residuals themselves are taken.
+    static bool expanded_errors_are_enough(const gram_matrix& gram, const cd_tile& tile, double* errors) {
+        constexpr double share = sizeof(T) == 4 ? 0.1 : 1e-6;
+        expanded_errors(gram, tile, errors);
+        double error = 0;
+        double norm = 0;
+        for (std::int64_t i = 0; i < tile.n_samples; ++i) {
+            error += errors[i];
+            norm += tile.sample_norms[i] * tile.sample_norms[i];
+        }
+        return error > share * norm;
     }
 
     void add_code_gram(const tile_scratch& s, std::int64_t count, group_sums& group) const {

@@ -71,16 +71,28 @@ struct cd_tile {
 
 namespace kernels {
 
-/// slope = G_k . v for one atom k and `packets` registers of samples.
+/// slope = G_k . v for one atom k and `packets` registers of samples, in two sums each that do not wait for one another.
 template <int Packets>
-void slopes(const double* gram_row, const double* codes, std::int64_t n_atoms, std::int64_t n_samples,
+[[gnu::always_inline]] inline void slopes(const double* gram_row, const double* codes, std::int64_t n_atoms, std::int64_t n_samples,
             typename simd<double>::packet (&slope)[Packets]) {
     using v = simd<double>;
-    for (auto& s : slope) s = v::broadcast(0.0);
-    for (std::int64_t j = 0; j < n_atoms; ++j) {
+    typename v::packet odd[Packets];
+    for (int p = 0; p < Packets; ++p) slope[p] = odd[p] = v::broadcast(0.0);
+    std::int64_t j = 0;
+    for (; j + 1 < n_atoms; j += 2) {
+        const auto g = v::broadcast(gram_row[j]);
+        const auto h = v::broadcast(gram_row[j + 1]);
+        const double* column = codes + j * n_samples;
+        for (int p = 0; p < Packets; ++p) {
+            slope[p] = v::madd(g, v::load(column + p * v::width), slope[p]);
+            odd[p] = v::madd(h, v::load(column + n_samples + p * v::width), odd[p]);
+        }
+    }
+    if (j < n_atoms) {
         const auto g = v::broadcast(gram_row[j]);
         for (int p = 0; p < Packets; ++p) slope[p] = v::madd(g, v::load(codes + j * n_samples + p * v::width), slope[p]);
     }
+    for (int p = 0; p < Packets; ++p) slope[p] = v::add(slope[p], odd[p]);
 }
 
 /// Registers of samples a kernel works on at once: enough to hide the latency of a fused multiply-add.
@@ -179,6 +191,35 @@ inline void kkt_residuals(const gram_matrix& gram, const cd_tile& tile, double l
         for (std::int64_t i = 0; i < block; ++i) {
             const double norm = tile.sample_norms[first + i];
             kkt[i] = norm > 0 ? kkt[i] / norm : 0.0;
+        }
+    }
+}
+
+/// |x - v U|^2 of every sample of a tile by |x|^2 - 2 c v + v G v: costs nothing in features, but is exact only to the
+/// rounding of |x|^2.
+inline void expanded_errors(const gram_matrix& gram, const cd_tile& tile, double* errors) {
+    using v = simd<double>;
+    constexpr int packets = kernels::code_packets;
+    constexpr std::int64_t block = packets * v::width;
+    const std::int64_t n = tile.n_samples;
+    const auto two = v::broadcast(2.0);
+    alignas(64) double explained[block];
+    for (std::int64_t first = 0; first < n; first += block) {
+        typename v::packet sum[packets];
+        for (auto& s : sum) s = v::broadcast(0.0);
+        for (std::int64_t k = 0; k < gram.n_atoms; ++k) {
+            typename v::packet slope[packets];
+            kernels::slopes<packets>(gram.row(k), tile.codes + first, gram.n_atoms, n, slope);
+            for (int p = 0; p < packets; ++p) {
+                const std::int64_t at = k * n + first + p * v::width;
+                const auto twice = v::mul(two, v::load(tile.correlations + at));
+                sum[p] = v::madd(v::sub(twice, slope[p]), v::load(tile.codes + at), sum[p]);
+            }
+        }
+        for (int p = 0; p < packets; ++p) v::store(explained + p * v::width, sum[p]);
+        for (std::int64_t i = 0; i < block; ++i) {
+            const double norm = tile.sample_norms[first + i];
+            errors[first + i] = std::max(0.0, norm * norm - explained[i]);
         }
     }
 }

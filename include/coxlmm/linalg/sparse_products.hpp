@@ -12,12 +12,8 @@
 
 namespace coxlmm::linalg {
 
-/// What a tile of samples and its codes give together: the errors |x - v U|^2 and the sums codes^T X. Codes that are
-/// zero cost nothing.
-///
-/// The errors are taken from the residuals themselves. The identity |x|^2 - 2 c v + v G v would be cheaper, but loses
-/// eps |x|^2, which in float is more than the objective of states with a large mean or a few massive features can
-/// spare: the descent would stop at the noise.
+/// What a tile of samples and its codes give together: the errors |x - v U|^2, from the residuals themselves, and the sums
+/// codes^T X. Codes that are zero cost nothing.
 template <class T>
 class sparse_products {
 public:
@@ -32,25 +28,32 @@ public:
           columns_(n_rows, block),
           squares_(n_rows, v::width) {}
 
-    /// errors(i) for the first `count` rows with the codes `codes` (n_atoms a row), and cross(k, :) += sum over i of
-    /// codes(i, k) * row i where `cross` (K x `cross_stride`) is not null. Each error depends on its row, its codes and the
-    /// atoms alone, to the bit.
+    /// For the first `count` rows with the codes `codes` (n_atoms a row): errors(i) where `errors` is not null, and
+    /// cross(k, :) += sum over i of codes(i, k) * row i where `cross`, of the shape of the atoms, is not null. Each error
+    /// depends on its row, its codes and the atoms alone, to the bit.
     void compute(const tile_rows<T>& rows, std::int64_t count, std::int64_t n_cols, const T* codes, const matrix<T>& atoms,
                  double* errors, T* cross) {
         constexpr std::int64_t chunk = terms_in_a_sum * v::width;
         collect(count, codes, cross != nullptr);
-        std::fill_n(errors, count, 0.0);
+        if (errors != nullptr) std::fill_n(errors, count, 0.0);
         for (std::int64_t begin = 0; begin < n_cols; begin += chunk) {
             const std::int64_t end = std::min(begin + chunk, n_cols);
             std::fill_n(squares_.data(), count * v::width, T{});
             for (std::int64_t d = begin; d < end; d += block) {
                 const auto n_packets = static_cast<int>(std::min(block, end - d) / v::width);
                 kernels::with_count<packets>(n_packets, [&](auto packets_here) {
-                    for (std::int64_t i = 0; i < count; ++i) add_squares<packets_here>(rows.row(i) + d, i, atoms.data() + d, atoms.cols());
+                    if (errors != nullptr) {
+                        for (std::int64_t i = 0; i < count; ++i) {
+                            add_squares<packets_here>(rows.row(i) + d, i, atoms.data() + d, atoms.cols());
+                        }
+                    } else {
+                        for (std::int64_t i = 0; i < count; ++i) take_columns<packets_here>(rows.row(i) + d, i);
+                    }
                     if (cross == nullptr) return;
                     for (std::int64_t k = 0; k < n_atoms_; ++k) add_samples<packets_here>(k, cross + k * atoms.cols() + d);
                 });
             }
+            if (errors == nullptr) continue;
             for (std::int64_t i = 0; i < count; ++i) errors[i] += static_cast<double>(v::sum(v::load(squares_.row(i))));
         }
     }
@@ -85,8 +88,15 @@ private:
         }
     }
 
-    /// Also leaves the columns of x side by side with those of the other rows: in place they may all compete for the same
-    /// lines of the first-level cache.
+    /// Copies the columns of x beside those of the other rows: in place they may all compete for the same lines of the
+    /// first-level cache.
+    template <int Packets>
+    void take_columns(const T* x, std::int64_t i) {
+        T* columns = columns_.row(i);
+        for (int p = 0; p < Packets; ++p) v::store(columns + p * v::width, v::load_unaligned(x + p * v::width));
+    }
+
+    /// Takes the columns too.
     template <int Packets>
     void add_squares(const T* x, std::int64_t i, const T* atoms, std::int64_t stride) {
         T* columns = columns_.row(i);

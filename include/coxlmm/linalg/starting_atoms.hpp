@@ -154,9 +154,6 @@ matrix<T> singular_atoms(const row_blocks<T>& x, std::int64_t n_atoms, sign entr
     const auto [coordinates, directions] = singular_directions(x, is_signed ? n_atoms - 1 : n_atoms, random, pool);
     const std::int64_t stride = padded_length<T>(x.cols());
     matrix<T> atoms = random_atoms<T>(n_atoms, x.cols(), random);
-    if (entries == sign::nonnegative) {
-        for (std::int64_t i = 0; i < atoms.size(); ++i) atoms.data()[i] = std::abs(atoms.data()[i]);
-    }
     for (std::int64_t k = 0; k < directions.rows(); ++k) {
         double sum = 0;
         double positive = 0;

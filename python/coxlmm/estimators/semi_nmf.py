@@ -40,9 +40,9 @@ class SemiNMF(Factorization):
         Starts to try. They compete on a sketch of the data (few samples, few directions), which costs little, and the
         winner is fitted to all of it. The problem is not convex: one start alone ends in a worse minimum about one time
         in three. Ignored when ``init`` is an array.
-    max_iter : int, default=200
+    max_iter : int, default=500
         Most iterations. Reaching it is no error: see ``stop_reason_``.
-    tol : float, default=1e-5
+    tol : float, default=1e-6
         Converged when the last five iterations lowered the objective by at most this share of it each, on average.
     random_state : int, RandomState instance or None, default=None
         Seeds the start. An int gives the same bits in every fit, whatever ``n_jobs`` is.
