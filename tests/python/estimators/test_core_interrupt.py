@@ -103,7 +103,8 @@ def test_callback_runs_in_the_calling_thread():
 
 @pytest.mark.parametrize(("answer", "stop"), [(False, "callback"), (True, "max_iter"), (None, "max_iter")])
 def test_only_false_stops(answer, stop):
-    found = _core.semi_nmf(planted(50, 10, 3, seed=0), 3, tol=0, max_iter=4, callback=lambda *_: answer)
+    X = planted(50, 10, 3, seed=0)
+    found = _core.semi_nmf(X, 3, n_init=1, tol=0, max_iter=4, callback=lambda *_: answer)
     assert found.stop == stop
     assert found.n_iter == (1 if stop == "callback" else 4)
 
