@@ -72,6 +72,14 @@ def reached(result: dict[str, Any], target: float) -> float | None:
     return result["seconds"] if result.get("objective", float("inf")) <= limit else None
 
 
+def arrived(result: dict[str, Any], cap: float) -> float:
+    """When a peer was first where it ended, by what it could see itself. Its own figures may stay above the judged
+    objective, whose codes are solved anew: then its last one is where it ended."""
+    seen = [value for _, value in result.get("trace", [])]
+    end = max([value for value in (final(result), min(seen, default=None)) if value is not None], default=0.0)
+    return reached(result, end) or result.get("seconds", cap)
+
+
 def final(result: dict[str, Any]) -> float | None:
     """The objective that a peer ended with; for one that was stopped, the best it had shown."""
     if "objective" in result:
@@ -139,7 +147,8 @@ def compare(
 
 _EXPLANATION = (
     "Seconds to the peer's final objective, codes solved anew for its dictionary: median [least-most]. The peer's "
-    "time is to when its own trace is first there, where it has one. A peer stopped at the cap is '>', its ratio "
+    "time is to when its own trace is first there, where it has one, or first at its last figure; that of SPAMS, which shows "
+    "nothing while it runs, is that of the shortest run which had it, at most twice as long as needed. A peer stopped at the cap is '>', its ratio "
     "'>=': from there coxlmm's time is to the objective that the peer had reached. 'objective' is coxlmm's at the "
     "end of its fit over the peer's: at most 1 is as good or better."
 )
@@ -163,7 +172,7 @@ def against(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], cap: float
         }  # fmt: skip
     target = median(ends)
     own = [r["objective"] for r in ours]
-    peer_times = [reached(r, end) or r.get("seconds", cap) for r, end in zip(theirs, ends, strict=True)]
+    peer_times = [arrived(r, cap) for r in theirs]
     times = [reached(r, target) for r in ours]
     result = {
         "peer_objective": target,

@@ -39,7 +39,9 @@ class Runner:
         if self._file.exists():
             for line in self._file.read_text().splitlines():
                 entry = json.loads(line)
-                self.results[entry["key"]] = entry["result"]
+                # What failed is tried again: a peer may have been installed since.
+                if "error" not in (entry["result"] or {}):
+                    self.results[entry["key"]] = entry["result"]
 
     def measure(
         self, task: str, *, n_threads: int, timeout: float, ours: bool, **arguments: Any

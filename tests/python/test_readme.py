@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def block(language: str) -> str:
+def block(language: str, number: int = 0, of: int = 1) -> str:
     blocks = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1, f"{len(blocks)} blocks of {language} in the README, where the tests know of one"
-    return blocks[0]
+    assert len(blocks) == of, f"{len(blocks)} blocks of {language} in the README, where the tests know of {of}"
+    return blocks[number]
 
 
 def eigen() -> Path:
@@ -25,12 +25,19 @@ def eigen() -> Path:
 
 def test_the_python_lines_run_as_they_stand(demo_model_cache, tmp_path):
     run = subprocess.run(
-        [sys.executable, "-c", block("python")], cwd=tmp_path, env=demo_model_cache, capture_output=True, text=True
+        [sys.executable, "-c", block("python", 0, of=2)], cwd=tmp_path, env=demo_model_cache, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     assert len(re.findall(r"^\d+ \d+% \['", run.stdout, re.MULTILINE)) == 10, run.stdout
     assert "dog" in run.stdout
     assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_the_lines_about_large_states_run_as_they_stand(tmp_path):
+    run = subprocess.run([sys.executable, "-c", block("python", 1, of=2)], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "(10,)" in run.stdout
+    assert "instruction_set" in run.stdout
 
 
 def test_the_cpp_lines_compile_and_run_as_they_stand(tmp_path):
