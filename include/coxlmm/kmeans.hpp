@@ -3,13 +3,12 @@
 
 #include <cstdint>
 #include <functional>
-#include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "coxlmm/core/concepts.hpp"
 #include "coxlmm/core/error.hpp"
+#include "coxlmm/core/initial_matrix.hpp"
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
 #include "coxlmm/core/parallel.hpp"
@@ -19,17 +18,14 @@
 
 namespace coxlmm {
 
-/// Centers to start from instead of k-means++: K x D, of either precision. It is read before `kmeans` returns.
-using initial_centers = std::variant<std::monostate, matrix_ref<const float>, matrix_ref<const double>>;
-
 struct kmeans_options {
     /// K: 1 <= K <= number of samples.
     std::int64_t n_clusters = 0;
-    /// Starts by k-means++ to try; the best is kept. Where D is at least 8 K + 80, they compete in 2 K + 20 directions that
+    /// Starts by k-means++ to try; the best is kept. Where D is at least 8 K + 80 and M at least 2 K + 20, they compete in 2 K + 20 directions that
     /// hold most of X, which costs little, and the winner is finished on X.
     std::int64_t n_init = 10;
     /// The only start, instead of k-means++.
-    initial_centers initial = {};
+    initial_matrix initial = {};
     /// Most iterations, of each start and of the final run.
     std::int64_t max_iter = 300;
     /// Converged when an iteration moved the centers, in squared length summed over them, by at most this share of the
@@ -47,7 +43,7 @@ template <class T>
 struct kmeans_result {
     matrix<T> centers;                 ///< K x D
     std::vector<std::int64_t> labels;  ///< of every sample its nearest center; the lowest of equally near ones
-    std::vector<std::int64_t> counts;  ///< samples of every center; 0 only if X has fewer than K different samples
+    std::vector<std::int64_t> counts;  ///< samples of every center; 0 if X has fewer than K different samples, or max_iter ended the fit early
     double inertia = 0;                ///< sum of the squared distances of the samples to their centers
     std::vector<double> history;       ///< the inertia at the start of the final run and after every iteration of it
     std::int64_t n_iter = 0;           ///< of the final run
@@ -89,21 +85,9 @@ kmeans_result<precision_t<M>> kmeans(const M& x, const kmeans_options& options) 
                                         .max_iter = options.max_iter,
                                         .tol = options.tol,
                                         .seed = options.seed};
-    std::visit(
-        [&]<class I>(const I& given) {
-            if constexpr (!std::is_same_v<I, std::monostate>) {
-                if (given.rows != k || given.cols != samples.cols()) {
-                    throw_invalid("the initial centers have shape ", given.rows, " x ", given.cols,
-                                  " but n_clusters x n_features is ", k, " x ", samples.cols());
-                }
-                require_finite(given, "the matrix of initial centers");
-                settings.given = matrix<T>(given.rows, given.cols);
-                for (std::int64_t i = 0; i < given.rows; ++i) {
-                    for (std::int64_t j = 0; j < given.cols; ++j) settings.given(i, j) = static_cast<T>(given(i, j));
-                }
-            }
-        },
-        options.initial);
+    if (auto start = read_initial<T>(options.initial, k, samples.cols(), "initial centers", "n_clusters x n_features")) {
+        settings.given = std::move(*start);
+    }
     thread_pool pool(options.n_threads, options.checkpoint);
     auto found = detail::fit_kmeans(samples, settings, pool);
     const double inertia = found.history.back();

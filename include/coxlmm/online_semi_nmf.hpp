@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <concepts>
 #include <cstdint>
-#include <functional>
+#include <utility>
 
 #include "coxlmm/core/concepts.hpp"
 #include "coxlmm/core/error.hpp"
@@ -44,9 +45,10 @@ public:
         if (n_batches_ > 0 && batch.cols() != dictionary_.cols()) {
             throw_invalid("X has ", batch.cols(), " features but the batches before had ", dictionary_.cols());
         }
-        if (n_batches_ == 0) dictionary_ = semi_nmf(batch, options_).dictionary;
+        matrix<T> next = n_batches_ == 0 ? semi_nmf(batch, options_).dictionary : dictionary_;
         thread_pool pool(options_.n_threads, options_.checkpoint);
-        learner_.learn(batch, dictionary_, options_.l1, n_batches_ + 1, pool);
+        learner_.learn(batch, next, options_.l1, n_batches_ + 1, pool);
+        dictionary_ = std::move(next);
         ++n_batches_;
         n_samples_ += batch.rows();
     }

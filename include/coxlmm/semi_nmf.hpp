@@ -3,13 +3,12 @@
 
 #include <cstdint>
 #include <functional>
-#include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "coxlmm/core/concepts.hpp"
 #include "coxlmm/core/error.hpp"
+#include "coxlmm/core/initial_matrix.hpp"
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/matrix_ref.hpp"
 #include "coxlmm/core/parallel.hpp"
@@ -24,7 +23,7 @@ namespace coxlmm {
 enum class semi_nmf_init {
     samples,           ///< samples chosen uniformly
     kmeans_plus_plus,  ///< samples far from those already chosen
-    svd,               ///< singular directions of X: the same from nearly every seed
+    svd,               ///< singular directions of X: the same from nearly every seed, so n_init does not matter
     random,            ///< random directions
 };
 
@@ -33,9 +32,6 @@ struct iteration {
     std::int64_t index = 0;  ///< 1, 2, ...
     double objective = 0;    ///< ||X - codes dictionary||_F^2 + l1 * sum(codes) after it
 };
-
-/// Atoms to start from instead of `init`: K x D, of either precision. It is read before `semi_nmf` returns.
-using initial_atoms = std::variant<std::monostate, matrix_ref<const float>, matrix_ref<const double>>;
 
 struct semi_nmf_options {
     /// K, the number of concepts: 1 <= K <= number of samples.
@@ -47,8 +43,8 @@ struct semi_nmf_options {
     /// Starts to try. With more than one they compete on a sketch of X (at most a few thousand samples, a few
     /// directions per component), which costs little, and the winner is fitted to X. With 1 the fit starts at once.
     std::int64_t n_init = 8;
-    /// Overrides `init` and `n_init`. Rows longer than 1 are scaled back to unit length, and nmf takes negative entries as 0.
-    initial_atoms initial = {};
+    /// Atoms to start from, K x D. Overrides `init` and `n_init`. Rows longer than 1 are scaled back to unit length, and nmf takes negative entries as 0.
+    initial_matrix initial = {};
     std::int64_t max_iter = 500;
     /// Converged when the last five iterations lowered the objective by no more than this fraction of it each, on
     /// average; with 0, when no step lowers it any more.
@@ -116,22 +112,10 @@ semi_nmf_result<T> factorize(const row_blocks<T>& samples, const semi_nmf_option
     if (options.init == semi_nmf_init::samples) settings.start = start_kind::samples;
     if (options.init == semi_nmf_init::svd) settings.start = start_kind::singular;
     if (options.init == semi_nmf_init::random) settings.start = start_kind::random;
-    std::visit(
-        [&]<class I>(const I& given) {
-            if constexpr (!std::is_same_v<I, std::monostate>) {
-                if (given.rows != k || given.cols != samples.cols()) {
-                    throw_invalid("the initial atoms have shape ", given.rows, " x ", given.cols,
-                                  " but n_components x n_features is ", k, " x ", samples.cols());
-                }
-                require_finite(given, "the matrix of initial atoms");
-                settings.start = start_kind::given;
-                settings.given = matrix<T>(given.rows, given.cols);
-                for (std::int64_t i = 0; i < given.rows; ++i) {
-                    for (std::int64_t j = 0; j < given.cols; ++j) settings.given(i, j) = static_cast<T>(given(i, j));
-                }
-            }
-        },
-        options.initial);
+    if (auto start = read_initial<T>(options.initial, k, samples.cols(), "initial atoms", "n_components x n_features")) {
+        settings.start = start_kind::given;
+        settings.given = std::move(*start);
+    }
     if (options.callback) {
         settings.on_iteration = [&](std::int64_t index, double objective) {
             return options.callback(iteration{.index = index, .objective = objective});
@@ -155,14 +139,15 @@ semi_nmf_result<T> factorize(const row_blocks<T>& samples, const semi_nmf_option
 /// dictionary rows in the unit ball.
 ///
 /// X is M x D, one sample a row, of any strides or in several blocks (row_blocks); it is not copied. float, half and
-/// bfloat16 are computed in float, double in double. An iteration is one read of X and
-/// 4 M K D floating-point operations, and 2 M K D times the share of codes that are not zero; it is a second read where an
-/// extrapolation is refused. The objective never rises. The result is a stationary point, not
+/// bfloat16 are computed in float, double in double. An iteration is one read of X and, with a share s
+/// of codes that are not zero, 2 M K D (1 + s) floating-point operations, 2 M K D (1 + 2 s) where the error is small against
+/// X and must be taken from the residuals; it is a second read where an extrapolation is refused. The objective never rises. The result is a stationary point, not
 /// necessarily the global optimum: the problem is not convex.
 ///
 /// Throws std::invalid_argument for an empty X, NaN or infinity in X (with its row and column), an X whose squares do not
 /// fit its precision (above 2e37 or below 8e-25 in float), n_components outside
-/// [1, M], a negative or non-finite l1 or tol, n_init or max_iter < 1, or initial atoms of another shape than K x D.
+/// [1, M], a negative or non-finite l1 or tol, n_init or max_iter < 1, initial atoms of another shape than K x D
+/// or not finite in the precision of X or too small for the objective to be finite, or an impossible process group.
 /// Running out of iterations is reported in `stop`.
 ///
 /// Source: Parekh, Khayatan, Shukor, Newson, Cord, "A Concept-Based Explainability Framework for Large Multimodal

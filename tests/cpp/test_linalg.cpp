@@ -2,7 +2,9 @@
 #include <coxlmm/linalg/range_finder.hpp>
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "support.hpp"
@@ -138,4 +140,17 @@ TEST_CASE("random numbers are the published ones and fill their range", "[linalg
     for (const int count : hits) CHECK(std::abs(count - 1000) < 150);
     CHECK(std::abs(sum / 7000) < 0.06);
     CHECK(squares / 7000 == Approx(1).margin(0.1));
+}
+
+TEMPLATE_TEST_CASE("rows are normalized however long or short they are", "[linalg]", float, double) {
+    const int extreme = std::numeric_limits<TestType>::max_exponent - 8;
+    const int exponent = GENERATE_COPY(0, 3 * extreme / 4, -3 * extreme / 4, extreme, -extreme);
+    const std::int64_t stride = linalg::padded_length<TestType>(50);
+    matrix<TestType> row(1, stride);
+    const auto plain = gaussian<TestType>(1, 50, 7);
+    for (std::int64_t d = 0; d < 50; ++d) row(0, d) = std::ldexp(plain(0, d), exponent);
+    linalg::normalize(row.data(), stride);
+    for (std::int64_t d = 0; d < 50; ++d) {
+        REQUIRE(static_cast<double>(row(0, d)) == Approx(static_cast<double>(plain(0, d)) / row_norm(plain, 0)).epsilon(1e-4).margin(1e-5));
+    }
 }

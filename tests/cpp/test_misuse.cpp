@@ -113,3 +113,11 @@ TEST_CASE("grounding refuses what makes no sense, with the numbers", "[misuse]")
     CHECK_THAT(complaint([&] { coxlmm::max_activating(w, 0); }), Contains("n is 0"));
     CHECK_THAT(complaint([&] { coxlmm::most_activating_concepts(w, 6); }), Contains("r is 6") && Contains("5"));
 }
+
+TEST_CASE("a start in double that float cannot hold is refused with its place", "[misuse]") {
+    const auto x = support::gaussian<float>(20, 3, 1);
+    auto start = support::gaussian<double>(2, 3, 2);
+    start(1, 2) = 1e300;
+    const auto words = support::complaint([&] { coxlmm::semi_nmf(x, {.n_components = 2, .initial = coxlmm::view(start)}); });
+    CHECK_THAT(words, Catch::Contains("1e+300") && Catch::Contains("row 1, column 2"));
+}

@@ -319,3 +319,14 @@ TEST_CASE("what the checkpoint throws leaves the fit", "[semi_nmf]") {
     CHECK_THROWS_AS(semi_nmf(x, options), enough);
     CHECK(calls == 2);
 }
+
+TEST_CASE("a scale of the data that fits float changes nothing, the choice of the start included", "[semi_nmf]") {
+    const auto x = planted<float>(300, 128, 4, 17, 0.3).x;
+    const auto fit = coxlmm::semi_nmf(x, {.n_components = 4, .l1 = 0.5, .max_iter = 30});
+    const int exponent = GENERATE(40, -30);
+    auto scaled = x;
+    for (std::int64_t i = 0; i < x.size(); ++i) scaled.data()[i] = std::ldexp(x.data()[i], exponent);
+    const auto other = coxlmm::semi_nmf(scaled, {.n_components = 4, .l1 = std::ldexp(0.5, exponent), .max_iter = 30});
+    REQUIRE(other.history.front() == Approx(std::ldexp(fit.history.front(), 2 * exponent)).epsilon(1e-4));
+    REQUIRE(largest_difference(other.dictionary, fit.dictionary) < 1e-3);
+}

@@ -46,6 +46,9 @@ public:
         } else if (block.cols != cols_) {
             throw_invalid("block ", blocks_.size(), " has ", block.cols, " columns but those above it have ", cols_);
         }
+        if (block.rows < 0 || block.cols < 0) {
+            throw_invalid("block ", blocks_.size(), " has shape ", block.rows, " x ", block.cols, ": lengths are at least 0");
+        }
         if (block.rows > 0 && block.cols > 0 && block.data == nullptr) {
             throw_invalid("block ", blocks_.size(), " has shape ", block.rows, " x ", block.cols, " but its pointer is null");
         }

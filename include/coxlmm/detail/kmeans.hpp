@@ -324,6 +324,7 @@ clustering<T> fit_kmeans(const row_blocks<T>& x, const kmeans_settings<T>& setti
     const std::int64_t k = settings.n_clusters;
     clustering<T> found;
     if (settings.given.size() > 0) {
+        linalg::require_range<T>(linalg::checked_norms(row_blocks<T>(settings.given), "the initial centers", pool), "the initial centers");
         auto centers = linalg::pack_matrix(row_blocks<T>(settings.given));
         from.subtract_from(centers.data(), k, centers.cols());
         found = lloyd<T>(x, from, k, pool).run(std::move(centers), settings.max_iter, settings.tol);

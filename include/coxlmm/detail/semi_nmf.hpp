@@ -83,7 +83,7 @@ public:
     double objective() const { return objective_; }
     const matrix<T>& atoms() const { return atoms_; }
 
-    /// One iteration. Returns false when no step lowers the objective any more: then nothing has changed.
+    /// One iteration. Returns false when no step lowers the objective any more: then atoms and codes are what they were.
     bool advance() {
         matrix<T> next = atoms_;
         const bool revived = linalg::revive_dead_atoms(x_, codes_, sums_.code_gram, pass_.errors(), l1_, entries_, group_, next);
@@ -109,7 +109,7 @@ public:
         return false;
     }
 
-    /// The optimal codes for the atoms reached, and the objective from the residuals themselves.
+    /// The optimal codes for the atoms reached, and their objective.
     semi_nmf_fit<T> finish() {
         constexpr double tol = sizeof(T) == 4 ? 1e-7 : 1e-10;
         auto sums = pass_.run(

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <vector>
+#include <limits>
 
 #include "coxlmm/core/matrix.hpp"
 #include "coxlmm/core/parallel.hpp"
@@ -39,7 +39,8 @@ void update_atoms(const matrix<T>& cross, const matrix<double>& code_gram, matri
         double moved = 0;
         for (std::int64_t k = 0; k < n; ++k) {
             const double own = code_gram(k, k);
-            if (!(own > 0)) continue;
+            // Where 1 / own does not fit T the atom is as good as unused.
+            if (!(own > 16 / static_cast<double>(std::numeric_limits<T>::max()))) continue;
             pool.step();
             T* next = candidate.data();
             const T* target = cross.row(k);

@@ -45,6 +45,7 @@ bool revive_dead_atoms(const row_blocks<T>& x, const matrix<T>& codes, const mat
     std::iota(slots.begin(), slots.end(), std::size_t{0});
     std::stable_sort(slots.begin(), slots.end(), [&](std::size_t a, std::size_t b) { return worst[a] > worst[b]; });
 
+    constexpr double negligible = sizeof(T) == 4 ? 1e-5 : 1e-11;
     const std::int64_t stride = atoms.cols();
     matrix<T> residual(static_cast<std::int64_t>(n), stride);
     matrix<T> negated(atoms.rows(), 1);
@@ -59,7 +60,7 @@ bool revive_dead_atoms(const row_blocks<T>& x, const matrix<T>& codes, const mat
         if (entries == sign::nonnegative) clip_negative(row, stride);
         const double norm = std::sqrt(dot(row, row, stride));
         // A residual this short would not be used either: the penalty costs more than it gains.
-        if (norm <= 0.5 * l1 || norm <= 1e-5 * size) {
+        if (norm <= 0.5 * l1 || norm <= negligible * size) {
             std::fill_n(row, stride, T{});
         } else {
             normalize(row, stride);

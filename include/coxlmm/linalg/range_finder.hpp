@@ -106,7 +106,7 @@ projection<T> project(const row_blocks<T>& x, const matrix<T>& basis, bool with_
     std::vector<scratch> scratches(static_cast<std::size_t>(pool.size()));
     const auto coordinates_of = [&](std::int64_t first, std::int64_t count, int worker) {
         auto& s = scratches[static_cast<std::size_t>(worker)];
-        if (s.products.size() == 0) s.products = matrix<double>(r, count);
+        if (s.products.size() == 0) s.products = matrix<double>(r, tile_samples<T>(x.cols()));
         const auto rows = rows_of(x, first, count, s.rows);
         dot_products(rows, count, basis.data(), r, basis.cols(), n_cols, s.products.data(), s.products.cols());
         for (std::int64_t i = 0; i < count; ++i) {

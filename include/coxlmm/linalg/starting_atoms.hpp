@@ -15,6 +15,7 @@
 #include "coxlmm/core/random.hpp"
 #include "coxlmm/linalg/atom_update.hpp"
 #include "coxlmm/linalg/range_finder.hpp"
+#include "coxlmm/linalg/symmetric_eigen.hpp"
 #include "coxlmm/linalg/tile.hpp"
 
 /// Where a dictionary starts. All return atoms in padded rows.
@@ -125,8 +126,10 @@ sketch<T> singular_directions(const row_blocks<T>& x, std::int64_t n, random_sou
         const Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, 1>> row(found.coordinates.row(i), r);
         const Eigen::VectorXd c = row.template cast<double>();
         gram.selfadjointView<Eigen::Lower>().rankUpdate(c);
+        pool.step();
     }
     const Eigen::SelfAdjointEigenSolver<square> solver(gram);
+    require_converged(solver);
     const std::int64_t kept = std::min(n, r);
     matrix<T> turn(r, kept);  // largest eigenvalue first
     for (std::int64_t k = 0; k < kept; ++k) {
@@ -135,6 +138,7 @@ sketch<T> singular_directions(const row_blocks<T>& x, std::int64_t n, random_sou
     sketch<T> turned{matrix<T>(x.rows(), kept), matrix<T>(kept, found.basis.cols())};
     accumulate_outer(turn.data(), kept, found.basis.data(), r, kept, found.basis.cols(), turned.basis.data());
     for (std::int64_t i = 0; i < x.rows(); ++i) {
+        pool.step();
         for (std::int64_t j = 0; j < r; ++j) {
             for (std::int64_t k = 0; k < kept; ++k) turned.coordinates(i, k) += found.coordinates(i, j) * turn(j, k);
         }

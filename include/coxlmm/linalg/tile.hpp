@@ -162,11 +162,19 @@ double dot(const T* a, const T* b, std::int64_t stride) {
     return total;
 }
 
-/// Scales a padded row to unit length; a zero row stays.
+/// Scales a padded row to unit length, however long or short it is; a zero row stays.
 template <class T>
 void normalize(T* row, std::int64_t stride) {
+    // Squares of the largest and smallest numbers do not fit T.
+    T largest{};
+    for (std::int64_t d = 0; d < stride; ++d) largest = std::max(largest, std::abs(row[d]));
+    if (!(largest > 0)) return;
+    int exponent = 0;
+    std::frexp(largest, &exponent);
+    if (std::abs(exponent) > std::numeric_limits<T>::max_exponent / 4) {
+        for (std::int64_t d = 0; d < stride; ++d) row[d] = std::ldexp(row[d], -exponent);
+    }
     const double norm = std::sqrt(dot(row, row, stride));
-    if (!(norm > 0)) return;
     for (std::int64_t d = 0; d < stride; ++d) row[d] = static_cast<T>(static_cast<double>(row[d]) / norm);
 }
 
@@ -236,9 +244,6 @@ void in_even_blocks(std::int64_t n, std::int64_t most, const F& f) {
     for (std::int64_t b = 0; b < blocks; ++b) f(n * b / blocks, n * (b + 1) / blocks - n * b / blocks);
 }
 
-}  // namespace kernels
-
-namespace kernels {
 
 /// Asks for features [begin, begin + n) of rows [first, last): they arrive while others are worked on.
 template <class T>
