@@ -109,10 +109,9 @@ def _take_apart(estimator: Any) -> tuple[str, dict[str, Any], dict[str, Any], di
     if type(estimator) is not getattr(import_module(_ESTIMATORS), kind, None):
         raise ValueError(f"only estimators of {_ESTIMATORS} can be saved, got {type(estimator).__qualname__}")
     # What only the fit needed and JSON cannot say (a callback, arrays to start from) is left at its default.
-    params = {k: v for k, v in estimator.get_params(deep=False).items() if _is_json(v)}
+    params = _as_json(estimator.get_params(deep=False))
     learned = {k: v for k, v in vars(estimator).items() if k.endswith("_") and not k.startswith("_")}
-    fitted = {k: v.item() if isinstance(v, np.generic) else v for k, v in learned.items()}
-    fitted = {k: v for k, v in fitted.items() if _is_json(v)}
+    fitted = _as_json(learned)
     tensors = {f"estimator.{k}": v for k, v in learned.items() if isinstance(v, np.ndarray) and v.dtype.kind in "fiub"}
     return kind, params, fitted, tensors
 
@@ -131,8 +130,10 @@ def _put_together(params: dict, fitted: dict, tensors: dict[str, np.ndarray], **
     return estimator
 
 
-def _is_json(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str))
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
+    """Those that are JSON values, numbers of numpy as such."""
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
+    return {k: v for k, v in plain.items() if v is None or isinstance(v, (bool, int, float, str))}
 
 
 def _images(hits: list[list[ImageHit]]) -> tuple[dict[str, bytes], list[list[dict[str, Any]]]]:

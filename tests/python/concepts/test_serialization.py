@@ -39,6 +39,13 @@ def test_what_comes_back_is_equal(states, dictionary, saved):
     assert (back.objective_, back.n_iter_, back.stop_reason_) == (own.objective_, own.n_iter_, own.stop_reason_)
 
 
+def test_parameters_that_are_numbers_of_numpy_come_back(states, tmp_path):
+    fitted = ConceptDictionary.fit(states, SemiNMF(np.int64(4), l1=np.float32(0.5), random_state=np.int64(0)))
+    loaded = ConceptDictionary.from_pretrained(fitted.save_pretrained(tmp_path / "numpy"))
+    assert loaded.estimator.get_params() == fitted.estimator.get_params()
+    np.testing.assert_array_equal(loaded.encode(states), fitted.encode(states))
+
+
 def test_saved_again_it_is_the_same_to_the_byte(saved, tmp_path):
     again = ConceptDictionary.from_pretrained(saved).save_pretrained(tmp_path / "again")
     assert files(again) == files(saved)
