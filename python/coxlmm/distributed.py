@@ -46,6 +46,9 @@ class TorchProcessGroup:
         self._group = group
         self._device = device
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> TorchProcessGroup:
+        return self  # what it stands for cannot be copied; scikit-learn's clone asks for that
+
     def sum(self, values: NDArray[np.float64]) -> None:
         """Replaces ``values`` by their sums over all processes."""
         import torch.distributed

@@ -32,7 +32,10 @@ class ProcessGroup(Protocol):
     size: int
 
     def sum(self, values: NDArray[np.float64]) -> None:
-        """Replaces ``values``, one-dimensional, by their sums over all processes: the same bits in each."""
+        """Replaces ``values``, one-dimensional, by their sums over all processes: the same bits in each.
+
+        They are in memory of the compiled core, which is gone afterwards: keep a copy, not the array.
+        """
 
 
 class Factorization(SparseEstimator):

@@ -11,6 +11,8 @@ from coxlmm.estimators.base import said_as_scikit_learn_does
 from coxlmm.estimators.factorization import Factorization
 
 _OF_BATCHES = ("n_samples_seen_", "n_batches_", "_online")  # what only partial_fit sets
+_OF_FIT = ("reconstruction_err_", "history_", "n_iter_", "stop_reason_")  # what only fit sets
+_OF_FEATURES = ("n_features_in_", "feature_names_in_")
 
 
 class SemiNMF(Factorization):
@@ -102,8 +104,9 @@ class SemiNMF(Factorization):
         in files, ``fit`` of a :class:`coxlmm.RowBlocks` is exact and does not need them in memory either.
 
         Sets ``components_``, ``n_samples_seen_``, ``n_batches_``, and ``objective_``: that of the batch for the concept
-        vectors before it was learned from. Parameters count as they are at the first call; after ``fit``, the next call
-        is a first one. Of a copy or a pickle the sums are missing: it transforms, but cannot be continued.
+        vectors before it was learned from. Parameters count as they are at the first call, the only one that calls
+        ``callback``; after ``fit``, the next call is a first one. Of a copy or a pickle the sums are missing: it
+        transforms, but cannot be continued.
 
         Parameters
         ----------
@@ -128,18 +131,18 @@ class SemiNMF(Factorization):
                 "this SemiNMF was copied or unpickled, and the sums of its batches were not: go on with the original, "
                 "or call fit"
             )
-        X = self._validate(X, reset=begins)
+        before = {name: value for name, value in vars(self).items() if name in _OF_FEATURES}
+        try:
+            X = self._validate(X, reset=begins)
+            online = self._begun(*X.shape) if begins else self._online
+            with said_as_scikit_learn_does():
+                found = online.partial_fit(X)
+        except BaseException:
+            self._forget(_OF_FEATURES)
+            vars(self).update(before)
+            raise
         if begins:
-            if self.process_group is not None:
-                raise ValueError("partial_fit runs in one process: use fit, or process_group=None")
-            self._check_parameters(*X.shape)
-            online = _core.OnlineSemiNMF(self.n_components, **self._options())
-        else:
-            online = self._online
-        with said_as_scikit_learn_does():
-            found = online.partial_fit(X)
-        if begins:
-            self._forget()
+            self._forget(_OF_FIT)
         self._online = online
         self.components_ = found.dictionary
         self.objective_ = found.objective
@@ -149,14 +152,18 @@ class SemiNMF(Factorization):
 
     def _fit(self, X: Any) -> NDArray[Any]:
         codes = super()._fit(X)
-        for name in _OF_BATCHES:
-            self.__dict__.pop(name, None)
+        self._forget(_OF_BATCHES)
         return codes
 
-    def _forget(self) -> None:
-        """Deletes what only ``fit`` sets."""
-        for name in ("reconstruction_err_", "history_", "n_iter_", "stop_reason_"):
-            self.__dict__.pop(name, None)
+    def _begun(self, n_samples: int, n_features: int) -> _core.OnlineSemiNMF:
+        if self.process_group is not None:
+            raise ValueError("partial_fit runs in one process: use fit, or process_group=None")
+        self._check_parameters(n_samples, n_features)
+        return _core.OnlineSemiNMF(self.n_components, **self._options())
+
+    def _forget(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            vars(self).pop(name, None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_online"}

@@ -62,6 +62,12 @@ def test_a_batch_that_is_refused_changes_nothing():
         model.partial_fit(broken)
     np.testing.assert_array_equal(model.components_, components)
     assert model.partial_fit(X[:2]).n_batches_ == 2  # later batches may be small
+    fitted = SemiNMF(4, random_state=0).fit(X)
+    before = vars(fitted).copy()
+    for batch in (X[:3, :7], broken[:, :19]):
+        with pytest.raises(ValueError, match=r"n_samples=3|NaN at row 7"):
+            fitted.partial_fit(batch)
+        assert vars(fitted) == before
 
 
 @pytest.mark.parametrize("form", [np.float16, torch.tensor, lambda X: RowBlocks([X[:30], X[30:]])])
@@ -133,12 +139,14 @@ def test_two_processes_find_what_one_finds(tmp_path, kind):
     np.savez(tmp_path / "data.npz", X=X, start=start)
     program = f"""
     import sys, numpy as np, torch.distributed
+    from sklearn.base import clone
     from coxlmm import {kind}
     from coxlmm.distributed import TorchProcessGroup
     folder, rank = sys.argv[1], int(sys.argv[2])
     torch.distributed.init_process_group("gloo", init_method=f"file://{{folder}}/meet", rank=rank, world_size=2)
     data = np.load(folder + "/data.npz")
-    model = {kind}(5, l1=0.3, init=data["start"], n_jobs=1, process_group=TorchProcessGroup())
+    group = TorchProcessGroup(torch.distributed.new_group([0, 1]))
+    model = clone({kind}(5, l1=0.3, init=data["start"], n_jobs=1, process_group=group))
     codes = model.fit_transform(data["X"][200 * rank : 200 * (rank + 1)])
     np.savez(f"{{folder}}/{{rank}}.npz", components=model.components_, codes=codes, objective=model.objective_)
     torch.distributed.destroy_process_group()
