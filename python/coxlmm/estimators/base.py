@@ -94,8 +94,10 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             Before ``fit``.
         ValueError
             If ``X`` is not a finite two-dimensional array with ``n_features_in_`` columns.
+        TypeError
+            If ``X`` is in the memory of another device.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "components_")
         X = self._validate(X, reset=False)
         with said_as_scikit_learn_does():
             return self._encode(X)
@@ -119,7 +121,7 @@ class ConceptEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         ValueError
             If ``X`` is not a finite two-dimensional array with ``n_components`` columns.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "components_")
         X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
         if X.shape[1] != self.components_.shape[0]:
             raise ValueError(

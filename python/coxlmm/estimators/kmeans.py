@@ -60,8 +60,8 @@ class KMeans(ConceptEstimator):
 
     Notes
     -----
-    Not scikit-learn's, which takes more than ten times as long to a larger inertia, copies the samples two or three
-    times and does not take 16-bit floats, tensors or blocks.
+    Not scikit-learn's, which copies the samples, runs every start on all features, and does not take 16-bit floats,
+    tensors or blocks.
 
     References
     ----------

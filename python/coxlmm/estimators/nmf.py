@@ -71,8 +71,8 @@ class NMF(Factorization):
 
     Notes
     -----
-    Not scikit-learn's, which takes two to five times as long to the same error, penalises the concept vectors where
-    this bounds their length, and does not take 16-bit floats, tensors or blocks.
+    Not scikit-learn's, which penalises the concept vectors where this bounds their length, and does not take 16-bit
+    floats, tensors or blocks.
 
     References
     ----------

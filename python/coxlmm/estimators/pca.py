@@ -30,8 +30,8 @@ class PCA(ConceptEstimator):
     solver : {"auto", "full", "randomized"}, default="auto"
         "full" decomposes exactly; "randomized" within a random subspace that power iterations turn towards the leading
         directions; "auto" chooses the cheaper one that is accurate enough.
-    n_power_iterations : int, default=4
-        For "randomized": more make it more accurate where the variances decay slowly. Each reads the data twice.
+    n_power_iterations : int, default=3
+        For "randomized": more make it more accurate where the variances decay slowly. Each reads the data once.
     random_state : int, RandomState instance or None, default=None
         Seeds the random subspace. An int gives the same bits in every fit, whatever ``n_jobs`` is.
     n_jobs : int or None, default=None
@@ -56,11 +56,14 @@ class PCA(ConceptEstimator):
 
     Notes
     -----
-    Not scikit-learn's, which is about as fast but copies the samples and does not take 16-bit floats, tensors, blocks.
+    Not scikit-learn's, which copies the samples and does not take 16-bit floats, tensors or blocks.
 
     References
     ----------
     Halko, Martinsson, Tropp: Finding Structure with Randomness, SIAM Review 53(2), 2011.
+
+    Musco, Musco: Randomized Block Krylov Methods for Stronger and Faster Approximate Singular Value Decomposition,
+    NeurIPS 2015.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class PCA(ConceptEstimator):
         n_components: int = 20,
         *,
         solver: str = "auto",
-        n_power_iterations: int = 4,
+        n_power_iterations: int = 3,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:

@@ -21,7 +21,7 @@ class SparseEstimator(ConceptEstimator):
     l1: float
 
     def encoder(self) -> Callable[[ArrayLike], NDArray[Any]]:
-        """A function that encodes one sample at a time, in a small part of the time that :meth:`transform` takes.
+        """A function that encodes samples one at a time, without what :meth:`transform` does anew at every call.
 
         What depends on ``components_`` and ``l1`` alone is computed here, once; what they become later does not matter
         to the function. It runs in one thread, may be called from several, and does not warn.
@@ -30,15 +30,15 @@ class SparseEstimator(ConceptEstimator):
         -------
         callable
             ``encode(x)``: the activations of one sample, of shape (n_features,), or of several, of shape (n_samples,
-            n_features), in the precision of ``components_``; what :meth:`transform` returns for them. It raises
-            ``ValueError`` where :meth:`transform` does.
+            n_features): what :meth:`transform` returns for samples of the precision of ``components_``, to which others
+            are converted. It raises ``ValueError`` where :meth:`transform` does.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "components_")
         encoder = _core.SparseEncoder(self.components_, l1=self.l1)
         return lambda x: encoder.encode(x).codes
 

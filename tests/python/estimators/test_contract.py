@@ -126,6 +126,17 @@ def test_what_is_no_matrix_is_refused(estimator):
 
 
 @every
+def test_a_refused_fit_is_no_fit(estimator):
+    model = clone(estimator)
+    with pytest.raises(ValueError, match="exceeds n_samples=2"):
+        model.fit(samples()[:2])
+    calls = [model.transform, model.inverse_transform, *([model.encoder] if hasattr(model, "encoder") else ())]
+    for call in calls:
+        with pytest.raises(NotFittedError):
+            call(*([] if call == getattr(model, "encoder", None) else [samples()]))
+
+
+@every
 @pytest.mark.parametrize("form", ["numpy", "list", "float16", "torch", "blocks"])
 @pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "-inf")])
 def test_values_that_are_not_finite_are_named_with_row_and_column(estimator, form, value, name):

@@ -1,11 +1,12 @@
 """The typed stub says what the extension has: names, order and defaults of parameters, attributes of results."""
 
 import ast
+import inspect
 from importlib import resources
 
 import pytest
 
-from coxlmm import _core
+from coxlmm import _core, estimators
 
 STUB = ast.parse(resources.files("coxlmm").joinpath("_core.pyi").read_text())
 FUNCTIONS = {node.name: node for node in STUB.body if isinstance(node, ast.FunctionDef)}
@@ -33,6 +34,20 @@ def test_parameters(name):
     signature = getattr(_core, name).__doc__.splitlines()[0]  # written by pybind11
     compiled = ast.parse(f"def {signature}: ...").body[0]
     assert parameters(FUNCTIONS[name]) == parameters(compiled)
+
+
+
+@pytest.mark.parametrize(
+    ("estimator", "function"),
+    [("SemiNMF", "semi_nmf"), ("NMF", "nmf"), ("PCA", "pca"), ("KMeans", "kmeans")],
+)
+def test_defaults_of_estimators_are_those_of_the_core(estimator, function):
+    positional, defaults, keywords = parameters(FUNCTIONS[function])
+    core = dict(zip(positional[len(positional) - len(defaults) :], defaults, strict=True)) | keywords
+    own = {name: p.default for name, p in inspect.signature(getattr(estimators, estimator)).parameters.items()}
+    shared = {name: value for name, value in core.items() if name in own and value is not None}
+    assert shared
+    assert {name: own[name] for name in shared} == shared
 
 
 @pytest.mark.parametrize("name", CLASSES)
