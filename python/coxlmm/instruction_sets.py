@@ -52,4 +52,5 @@ def chosen() -> ModuleSpec:
 
 def _installed(name: str) -> ModuleSpec | None:
     module = f"_core_{name.replace('-', '_')}"
-    return find_spec(f"coxlmm.{module}") if module.isidentifier() else None
+    # No name has an underscore: x86_64 would be taken for x86-64.
+    return find_spec(f"coxlmm.{module}") if module.isidentifier() and "_" not in name else None

@@ -17,8 +17,8 @@ _SAFETENSORS_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 class RowBlocks:
     """One matrix made of blocks of rows, each where it is: nothing is read and nothing is copied.
 
-    The functions of ``coxlmm._core`` that take samples take it as they take one array, and read a tile at a time; their
-    results are those of the blocks stacked, to the bit.
+    Estimators take it as they take one array, and read a tile at a time; what they learn is what they learn from the
+    blocks stacked, to the bit.
 
     Parameters
     ----------
@@ -77,7 +77,9 @@ class RowBlocks:
         Parameters
         ----------
         paths : path or iterable of paths
-            Safetensors files in the order of the rows. They must stay as they are while the result is in use.
+            Safetensors files in the order of the rows. They must stay as they are while the result is in use. Tensors
+            that do not start at a multiple of their element's size (those of the library's own writer do) are copied
+            where they are computed with.
         key : str
             Name of the tensor, the same in every file.
 

@@ -85,7 +85,7 @@ def test_the_fastest_is_taken_unless_the_variable_is_set():
     assert run(program, build=next(iter(BUILDS))).stdout.strip() == next(iter(BUILDS))
 
 
-@pytest.mark.parametrize("name", ["mmx", "AVX2", "../x", "a.b", "processor"])
+@pytest.mark.parametrize("name", ["mmx", "AVX2", "../x", "a.b", "processor", "x86_64"])
 def test_an_unknown_name_is_refused_with_those_there_are(name):
     done = run("import coxlmm; coxlmm.SemiNMF", build=name)
     assert done.returncode == 1
