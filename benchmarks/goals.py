@@ -58,9 +58,15 @@ def table(records: Records) -> Section:
     slopes = next((r["slopes"] for r in records.get("growth", []) if "slopes" in r), {})
     quality = [median(r["relative"]) for r in records.get("quality", []) if r["solver"] != "coxlmm"]
     entries = [
-        ("fit at 2000x4096x20, scikit-learn DictionaryLearning", ">= 100x", _slowest([r for r in main if r["peer"] in SKLEARN], 100)),
+        (
+            "fit at 2000x4096x20, scikit-learn DictionaryLearning", ">= 100x",
+            _slowest([r for r in main if r["peer"] in SKLEARN], 100),
+        ),
         ("fit at 2000x4096x20, SPAMS", ">= 8x", _slowest([r for r in main if r["peer"] in SPAMS], 8)),
-        ("fit elsewhere, scikit-learn DictionaryLearning", ">= 50x", _slowest([r for r in rest if r["peer"] in SKLEARN], 50)),
+        (
+            "fit elsewhere, scikit-learn DictionaryLearning", ">= 50x",
+            _slowest([r for r in rest if r["peer"] in SKLEARN], 50),
+        ),
         ("fit elsewhere, SPAMS", ">= 5x", _slowest([r for r in rest if r["peer"] in SPAMS], 5)),
         ("fit, every peer everywhere", ">= 1x", _slowest(list(_fits(records, everywhere, None)), 1)),
         (

@@ -24,8 +24,9 @@ def eigen() -> Path:
 
 
 def test_the_python_lines_run_as_they_stand(demo_model_cache, tmp_path):
+    program = block("python", 0, of=2)
     run = subprocess.run(
-        [sys.executable, "-c", block("python", 0, of=2)], cwd=tmp_path, env=demo_model_cache, capture_output=True, text=True
+        [sys.executable, "-c", program], cwd=tmp_path, env=demo_model_cache, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     assert len(re.findall(r"^\d+ \d+% \['", run.stdout, re.MULTILINE)) == 10, run.stdout
