@@ -149,8 +149,8 @@ _EXPLANATION = (
     "Seconds to the peer's final objective, codes solved anew for its dictionary: median [least-most]. The peer's "
     "time is to when its own trace is first there, where it has one, or first at its last figure; that of SPAMS, which "
     "shows nothing while it runs, is that of the shortest run which had it, at most twice as long as needed. A peer "
-    "stopped at the cap is '>', its ratio '>=': from there coxlmm's time is to the objective that the peer had reached. 'objective' is coxlmm's at the "
-    "end of its fit over the peer's: at most 1 is as good or better."
+    "stopped at the cap is '>', its ratio '>=': from there coxlmm's time is to the objective that the peer had "
+    "reached. 'objective' is coxlmm's at the end of its fit over the peer's: at most 1 is as good or better."
 )
 
 
