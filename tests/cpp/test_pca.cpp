@@ -184,6 +184,21 @@ TEST_CASE("the mean may lie between two numbers of float", "[pca]") {
     }
 }
 
+TEMPLATE_TEST_CASE("the scale of the samples changes no component", "[pca]", float, double) {
+    // Squares of the variances do not fit float, or vanish there: of the samples themselves they do fit.
+    const double scale = GENERATE(0x1p30, 0x1p-43);
+    const auto solver = GENERATE(pca_solver::full, pca_solver::randomized);
+    const auto x = decaying<TestType>(150, 80, 40, 14, 0.97);
+    auto scaled = x;
+    for (std::int64_t i = 0; i < x.size(); ++i) scaled.data()[i] *= static_cast<TestType>(scale);
+    const auto fit = pca(x, {.n_components = 5, .solver = solver, .n_power_iterations = 2});
+    const auto other = pca(scaled, {.n_components = 5, .solver = solver, .n_power_iterations = 2});
+    CHECK(largest_difference(fit.components, other.components) < 20 * tolerance<TestType>);
+    for (std::size_t k = 0; k < 5; ++k) {
+        CHECK(other.singular_values[k] / scale == Approx(fit.singular_values[k]).epsilon(tolerance<TestType>));
+    }
+}
+
 TEST_CASE("float agrees with double, small variances too", "[pca]") {
     const auto solver = GENERATE(pca_solver::full, pca_solver::randomized);
     const auto x = decaying<float>(150, 80, 10, 5, 0.2);  // the sixth variance is 1e-7 of the first one
