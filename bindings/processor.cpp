@@ -8,6 +8,8 @@ namespace {
 /// Names of builds of coxlmm._core, the fastest last.
 pybind11::list instruction_sets() {
     pybind11::list names;
+    // It is there only where the others are not: on another architecture, or where the compiler cannot choose.
+    names.append("native");
 #ifdef __x86_64__
     // The compiler's own check covers the operating system's part too: whether it saves the wide registers.
     // What is asked here is what InstructionSets.cmake compiles for.
@@ -20,8 +22,6 @@ pybind11::list instruction_sets() {
     names.append("x86-64");
     if (avx2) names.append("avx2");
     if (avx512) names.append("avx512");
-#else
-    names.append("native");
 #endif
     return names;
 }

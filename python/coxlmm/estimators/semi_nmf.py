@@ -40,8 +40,8 @@ class SemiNMF(Factorization):
         of the samples, random directions, or the given vectors (a warm start; those of norm above 1 are scaled to 1).
     n_init : int, default=8
         Starts to try. They compete on a sketch of the data (few samples, few directions), which costs little, and the
-        winner is fitted to all of it. The problem is not convex: one start alone ends in a worse minimum about one time
-        in three. Ignored when ``init`` is an array.
+        winner is fitted to all of it. The problem is not convex: one start alone often ends in a worse minimum.
+        Ignored when ``init`` is an array or "svd".
     max_iter : int, default=500
         Most iterations. Reaching it is no error: see ``stop_reason_``.
     tol : float, default=1e-6
