@@ -12,8 +12,8 @@ flows back. Results are numpy arrays that own their memory and have the precisio
 
 What is in the memory of another device raises ``TypeError`` and is not moved. So do complex numbers, strings, objects.
 
-Every function that computes on samples releases the interpreter's lock and ends within a second of Ctrl-C (rankings of codes
-and ``overlap`` run to their end). ``n_threads=0`` means all processors;
+Every function that computes on samples releases the interpreter's lock and ends within a second of Ctrl-C (rankings of
+codes and ``overlap`` run to their end). ``n_threads=0`` means all processors;
 no result depends on it. Misuse raises ``ValueError`` with the numbers in the message; so do values that are not finite,
 with their row and column.
 """

@@ -120,4 +120,9 @@ TEST_CASE("a start in double that float cannot hold is refused with its place", 
     start(1, 2) = 1e300;
     const auto words = support::complaint([&] { coxlmm::semi_nmf(x, {.n_components = 2, .initial = coxlmm::view(start)}); });
     CHECK_THAT(words, Catch::Contains("1e+300") && Catch::Contains("row 1, column 2"));
+    const matrix_ref<const double> nowhere(nullptr, 2, 3);
+    CHECK_THAT(support::complaint([&] { coxlmm::semi_nmf(x, {.n_components = 2, .initial = nowhere}); }), Catch::Contains("null"));
+    coxlmm::row_blocks<float> blocks;
+    CHECK_THAT(support::complaint([&] { blocks.append(matrix_ref<const float>(nullptr, 2, 7)); }), Catch::Contains("null"));
+    CHECK(blocks.cols() == 0);
 }

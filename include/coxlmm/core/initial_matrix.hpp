@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <variant>
 
@@ -28,7 +29,9 @@ std::optional<matrix<T>> read_initial(const initial_matrix& initial, std::int64_
                 if (given.rows != rows || given.cols != cols) {
                     throw_invalid("the ", name, " have shape ", given.rows, " x ", given.cols, " but ", wanted, " is ", rows, " x ", cols);
                 }
-                require_finite(given, name);
+                const std::string whole = std::string("the matrix of ") + name;
+                require_nonempty(given, whole.c_str());
+                require_finite(given, whole.c_str());
                 start.emplace(rows, cols);
                 for (std::int64_t i = 0; i < rows; ++i) {
                     for (std::int64_t j = 0; j < cols; ++j) {

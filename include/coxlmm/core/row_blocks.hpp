@@ -41,9 +41,7 @@ public:
         requires std::same_as<compute_t<M>, T>
     void append(const M& m) {
         const auto block = view(m);
-        if (blocks_.empty()) {
-            cols_ = block.cols;
-        } else if (block.cols != cols_) {
+        if (!blocks_.empty() && block.cols != cols_) {
             throw_invalid("block ", blocks_.size(), " has ", block.cols, " columns but those above it have ", cols_);
         }
         if (block.rows < 0 || block.cols < 0) {
@@ -54,6 +52,7 @@ public:
         }
         blocks_.push_back({rows_, block});
         rows_ += block.rows;
+        cols_ = block.cols;
     }
 
     std::int64_t rows() const noexcept { return rows_; }

@@ -31,8 +31,9 @@ class NMF(Factorization):
         Start of the concept vectors: samples spread out as k-means++ does, samples drawn uniformly, singular directions
         of the samples, random directions, or the given vectors (a warm start; those of norm above 1 are scaled to 1).
     n_init : int, default=8
-        Starts to try. They compete on some of the samples, with all their features, and the winner is fitted to all of it. The problem is not convex: one start alone often ends in a worse minimum.
-        Ignored when ``init`` is an array or "svd".
+        Starts to try. They compete on some of the samples, with all their features, and the winner is fitted to all of
+        them. The problem is not convex: one start alone often ends in a worse minimum. Ignored when
+        ``init`` is an array or "svd".
     max_iter : int, default=500
         Most iterations. Reaching it is no error: see ``stop_reason_``.
     tol : float, default=1e-6
