@@ -69,12 +69,7 @@ kmeans_result<precision_t<M>> kmeans(const M& x, const kmeans_options& options) 
     using T = precision_t<M>;
     const row_blocks<T> samples = as_row_blocks(x);
     const std::int64_t k = options.n_clusters;
-    require_nonempty(samples, "X");
-    if (k < 1) throw_invalid("n_clusters is ", k, ": at least 1 is needed");
-    if (k > samples.rows()) {
-        throw_invalid("n_clusters is ", k, " but X has only ", samples.rows(), " samples (its shape is ", samples.rows(),
-                      " x ", samples.cols(), "): lower n_clusters or give more samples");
-    }
+    require_count(samples, k, "n_clusters");
     if (options.n_init < 1) throw_invalid("n_init is ", options.n_init, ": at least 1 is needed");
     if (options.max_iter < 1) throw_invalid("max_iter is ", options.max_iter, ": at least 1 is needed");
     if (!(options.tol >= 0) || !is_finite(options.tol))

@@ -44,12 +44,7 @@ largest_norm_result<precision_t<M>> largest_norm(const M& x, const largest_norm_
     using T = precision_t<M>;
     const row_blocks<T> samples = as_row_blocks(x);
     const std::int64_t k = options.n_components;
-    require_nonempty(samples, "X");
-    if (k < 1) throw_invalid("n_components is ", k, ": at least 1 is needed");
-    if (k > samples.rows()) {
-        throw_invalid("n_components is ", k, " but X has only ", samples.rows(), " samples (its shape is ", samples.rows(),
-                      " x ", samples.cols(), "): lower n_components or give more samples");
-    }
+    require_count(samples, k, "n_components");
     thread_pool pool(options.n_threads, options.checkpoint);
     auto found = detail::find_longest(samples, k, pool);
     return {.dictionary = std::move(found.rows), .indices = std::move(found.indices)};

@@ -82,12 +82,7 @@ namespace detail {
 template <class T>
 semi_nmf_result<T> factorize(const row_blocks<T>& samples, const semi_nmf_options& options, linalg::sign entries) {
     const std::int64_t k = options.n_components;
-    require_nonempty(samples, "X");
-    if (k < 1) throw_invalid("n_components is ", k, ": at least 1 is needed");
-    if (k > samples.rows()) {
-        throw_invalid("n_components is ", k, " but X has only ", samples.rows(), " samples (its shape is ", samples.rows(),
-                      " x ", samples.cols(), "): lower n_components or give more samples");
-    }
+    require_count(samples, k, "n_components");
     if (!(options.l1 >= 0) || !is_finite(options.l1)) throw_invalid("l1 is ", options.l1, ": it must be finite and >= 0");
     if (!(options.tol >= 0) || !is_finite(options.tol)) throw_invalid("tol is ", options.tol, ": it must be finite and >= 0");
     if (options.n_init < 1) throw_invalid("n_init is ", options.n_init, ": at least 1 is needed");

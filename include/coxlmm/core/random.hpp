@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <numbers>
+#include <vector>
 
 namespace coxlmm {
 
@@ -27,6 +29,19 @@ public:
     constexpr std::int64_t below(std::int64_t n) noexcept {
         const auto i = static_cast<std::int64_t>(uniform() * static_cast<double>(n));
         return i < n ? i : n - 1;
+    }
+
+    /// An index, each with a probability proportional to its weight, of which `total` > 0 is the sum.
+    std::size_t weighted(const std::vector<double>& weights, double total) noexcept {
+        double left = uniform() * total;
+        std::size_t chosen = 0;
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+            if (!(weights[i] > 0)) continue;
+            chosen = i;
+            left -= weights[i];
+            if (left < 0) break;
+        }
+        return chosen;
     }
 
     /// Standard normal (Box and Muller 1958).

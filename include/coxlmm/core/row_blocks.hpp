@@ -155,6 +155,17 @@ void require_nonempty(const row_blocks<T>& m, const char* name) {
     }
 }
 
+/// Refuses an empty matrix, and a number of concepts or clusters, called `name`, outside 1, ..., number of samples.
+template <class T>
+void require_count(const row_blocks<T>& samples, std::int64_t k, const char* name) {
+    require_nonempty(samples, "X");
+    if (k < 1) throw_invalid(name, " is ", k, ": at least 1 is needed");
+    if (k > samples.rows()) {
+        throw_invalid(name, " is ", k, " but X has only ", samples.rows(), " samples (its shape is ", samples.rows(), " x ",
+                      samples.cols(), "): lower ", name, " or give more samples");
+    }
+}
+
 /// Refuses NaN and infinity, naming the first one of rows [first, last).
 template <class T>
 void require_finite(const row_blocks<T>& m, const char* name, std::int64_t first, std::int64_t last) {

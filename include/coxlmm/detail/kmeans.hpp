@@ -71,7 +71,8 @@ public:
             for (const double d : nearest) total += d;
             for (std::int64_t t = 0; t < trials.rows(); ++t) {
                 // At the start every sample is as good as any other; so is it where all of them are centers already.
-                const std::int64_t chosen = total > 0 ? drawn(nearest, total, random) : random.below(x_.rows());
+                const std::int64_t chosen =
+                    total > 0 ? static_cast<std::int64_t>(random.weighted(nearest, total)) : random.below(x_.rows());
                 sample(chosen, trials.row(t));
             }
             const linalg::point_set<T> candidates(std::move(trials));
@@ -161,18 +162,6 @@ private:
     void sample(std::int64_t i, T* row) const {
         linalg::pack_rows(x_, i, 1, row, 1, stride_);
         from_.subtract_from(row, 1, stride_);
-    }
-
-    static std::int64_t drawn(const std::vector<double>& weights, double total, random_source& random) {
-        double left = random.uniform() * total;
-        std::size_t chosen = 0;
-        for (std::size_t i = 0; i < weights.size(); ++i) {
-            if (!(weights[i] > 0)) continue;
-            chosen = i;
-            left -= weights[i];
-            if (left < 0) break;
-        }
-        return static_cast<std::int64_t>(chosen);
     }
 
     void reset_groups() {

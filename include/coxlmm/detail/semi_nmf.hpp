@@ -222,7 +222,7 @@ matrix<T> starting_atoms(const row_blocks<T>& x, const semi_nmf_settings<T>& set
     if (settings.start == start_kind::given) {
         matrix<T> given = settings.given;
         if (settings.entries == linalg::sign::nonnegative) linalg::clip_negative(given.data(), given.size());
-        return linalg::atoms_in_ball(given);
+        return linalg::in_ball(linalg::pack_matrix(row_blocks<T>(given)));
     }
     const std::int64_t k = settings.n_atoms;
     random_source random(settings.seed);
@@ -238,7 +238,7 @@ matrix<T> starting_atoms(const row_blocks<T>& x, const semi_nmf_settings<T>& set
     const auto sketch = linalg::sketch_of(some, rank, random, pool);
     if (sketch.basis.rows() == 0) return atoms_of_kind(settings, x, norms, random.bits(), pool);
     const auto found = best_start(row_blocks<T>(sketch.coordinates), settings, random, pool);
-    return linalg::lifted(found, sketch.basis);
+    return linalg::in_ball(linalg::combined(found, sketch.basis));
 }
 
 template <class T>

@@ -207,17 +207,4 @@ matrix<double> gram_of_columns(const matrix<T>& coordinates, std::int64_t n, thr
     return added_up(std::move(groups));
 }
 
-/// weights basis (n x padded D), of weights n x r.
-template <class T>
-matrix<T> combined(const matrix<T>& weights, const matrix<T>& basis) {
-    matrix<T> transposed(weights.cols(), weights.rows());
-    for (std::int64_t k = 0; k < weights.rows(); ++k) {
-        for (std::int64_t q = 0; q < weights.cols(); ++q) transposed(q, k) = weights(k, q);
-    }
-    matrix<T> rows(weights.rows(), basis.cols());
-    accumulate_outer(transposed.data(), weights.rows(), basis.data(), basis.rows(), weights.rows(), basis.cols(),
-                     rows.data());
-    return rows;
-}
-
 }  // namespace coxlmm::linalg

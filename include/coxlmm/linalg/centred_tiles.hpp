@@ -64,18 +64,6 @@ void for_each_centred_tile(const row_blocks<T>& x, const origin<T>& from, const 
     });
 }
 
-/// The sums of groups, added in their order into the first one.
-template <class S>
-matrix<S> added_up(std::vector<matrix<S>>&& groups) {
-    matrix<S> total = std::move(groups.front());
-    for (std::size_t g = 1; g < groups.size(); ++g) {
-        const S* in = groups[g].data();
-        S* out = total.data();
-        for (std::int64_t i = 0; i < total.size(); ++i) out[i] += in[i];
-    }
-    return total;
-}
-
 /// Means of the columns, summed in double.
 template <class T>
 std::vector<double> column_means(const row_blocks<T>& x, thread_pool& pool) {

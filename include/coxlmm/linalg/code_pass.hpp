@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "coxlmm/core/error.hpp"
@@ -46,6 +47,18 @@ struct partition {
 
     std::int64_t first_tile(std::int64_t group) const { return n_tiles * group / n_groups; }
 };
+
+/// The sums of groups, added in their order into the first one.
+template <class S>
+matrix<S> added_up(std::vector<matrix<S>>&& groups) {
+    matrix<S> total = std::move(groups.front());
+    for (std::size_t g = 1; g < groups.size(); ++g) {
+        const S* in = groups[g].data();
+        S* out = total.data();
+        for (std::int64_t i = 0; i < total.size(); ++i) out[i] += in[i];
+    }
+    return total;
+}
 
 /// |x|^2 of a padded row in double: no value of a float overflows or vanishes when squared there.
 template <class T>

@@ -78,12 +78,7 @@ matrix<T> weighted_sums(const row_blocks<T>& x, std::int64_t n, thread_pool& poo
             pool.step();
         }
     });
-    for (std::size_t g = 1; g < sums.size(); ++g) {
-        const T* in = sums[g].data();
-        T* out = sums.front().data();
-        for (std::int64_t i = 0; i < sums.front().size(); ++i) out[i] += in[i];
-    }
-    return std::move(sums.front());
+    return added_up(std::move(sums));
 }
 
 /// X basis^T (M x r) and, if asked for, its product with X: basis X^T X (r x padded D).
@@ -158,20 +153,16 @@ sketch<T> sketch_of(const row_blocks<T>& x, std::int64_t rank, random_source& ra
     return {std::move(coordinates), std::move(basis)};
 }
 
-/// Rows given by coordinates (padded) in an orthonormal basis, as rows of the full space, in the unit ball.
+/// weights basis (n x padded D), of weights n x r or wider.
 template <class T>
-matrix<T> lifted(const matrix<T>& coordinates, const matrix<T>& basis) {
-    const std::int64_t n = coordinates.rows();
-    const std::int64_t stride = basis.cols();
-    matrix<T> rows(n, stride);
-    matrix<T> transposed(basis.rows(), n);
-    for (std::int64_t k = 0; k < n; ++k) {
-        for (std::int64_t r = 0; r < basis.rows(); ++r) transposed(r, k) = coordinates(k, r);
+matrix<T> combined(const matrix<T>& weights, const matrix<T>& basis) {
+    matrix<T> transposed(basis.rows(), weights.rows());
+    for (std::int64_t k = 0; k < weights.rows(); ++k) {
+        for (std::int64_t q = 0; q < basis.rows(); ++q) transposed(q, k) = weights(k, q);
     }
-    accumulate_outer(transposed.data(), n, basis.data(), basis.rows(), n, stride, rows.data());
-    for (std::int64_t k = 0; k < n; ++k) {
-        if (dot(rows.row(k), rows.row(k), stride) > 1) normalize(rows.row(k), stride);
-    }
+    matrix<T> rows(weights.rows(), basis.cols());
+    accumulate_outer(transposed.data(), weights.rows(), basis.data(), basis.rows(), weights.rows(), basis.cols(),
+                     rows.data());
     return rows;
 }
 

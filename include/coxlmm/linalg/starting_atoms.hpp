@@ -21,10 +21,9 @@
 /// Where a dictionary starts. All return atoms in padded rows.
 namespace coxlmm::linalg {
 
-/// Given atoms, those longer than 1 scaled back to the unit ball.
+/// Atoms in padded rows, those longer than 1 scaled back to the unit ball.
 template <class T>
-matrix<T> atoms_in_ball(const matrix<T>& given) {
-    matrix<T> atoms = pack_matrix(row_blocks<T>(given));
+matrix<T> in_ball(matrix<T> atoms) {
     for (std::int64_t k = 0; k < atoms.rows(); ++k) {
         if (dot(atoms.row(k), atoms.row(k), atoms.cols()) > 1) normalize(atoms.row(k), atoms.cols());
     }
@@ -85,14 +84,7 @@ matrix<T> spread_atoms(const row_blocks<T>& x, std::int64_t n_atoms, const std::
             random_atom(random, x.cols(), atoms.row(k), stride);
             continue;
         }
-        double left = random.uniform() * total;
-        std::size_t chosen = 0;
-        for (std::size_t i = 0; i < distance.size(); ++i) {
-            if (!(distance[i] > 0)) continue;
-            chosen = i;
-            left -= distance[i];
-            if (left < 0) break;
-        }
+        const std::size_t chosen = random.weighted(distance, total);
         pack_rows(x, static_cast<std::int64_t>(chosen), 1, atoms.row(k), 1, stride);
         normalize(atoms.row(k), stride);
         distance[chosen] = 0;
