@@ -1,8 +1,8 @@
-"""What was extracted: one hidden state a sample, and where it came from."""
+"""What was extracted: one hidden state a row, and where it came from."""
 
-import hashlib
 import json
 import os
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -10,36 +10,39 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from coxlmm.atomic import ensure_present, replaced_directory
+from coxlmm.atomic import replaced_directory
+from coxlmm.states_files import StatesWriter, holds_states, read_group, read_states, write_group
 
-_FORMAT = "coxlmm.states"
-_VERSION = 1
-_TENSORS = "states.safetensors"
-_MANIFEST = "manifest.json"
+__all__ = ["States", "StatesGroup", "holds_states", "installed_version"]
 
 
 @dataclass(repr=False)
 class States:
-    """The states of a model at a word of interest, one row a sample.
+    """The states of a model at a word of interest.
+
+    One row a sample; several where every visual token was asked for, and then what describes the sample is repeated.
 
     Attributes
     ----------
-    X : ndarray of float32, n_samples x n_features
-        The residual stream after the chosen decoder layer, *before* the model's final norm.
-    sample_ids : list of str, n_samples
-    captions : list of str, n_samples
-        What the model wrote.
-    positions : ndarray of int64, n_samples
+    X : ndarray of float32, n_rows x n_features
+        What ``manifest["stream"]`` names, by default the residual stream after the chosen decoder layer, *before* the
+        model's final norm. Memory-mapped and read-only when it was loaded from one file.
+    sample_ids : list of str, n_rows
+    captions : list of str, n_rows
+        What the model wrote, or was given to read.
+    positions : ndarray of int64, n_rows
         Index, among the generated tokens, of the first token of the matched word, whatever ``manifest["token"]`` says.
         Row ``i`` of ``X`` is made of states that *predict* the word, each computed one position before its token: for
         "first" the one before token ``positions[i]``, for "last" the one before the word's last token, for "mean" the
-        mean of those before each of its tokens.
+        mean of those before each of its tokens. Where ``manifest["position"]`` is "visual" it is the index of the
+        visual token among those of its image; for "prompt" and "visual-mean" it is 0.
     manifest : dict
         JSON values only: word and matching options, layer, model id and revision, prompt, library versions, counts.
-    references : list of str, n_samples, or None
+    references : list of tuples of str, n_rows, or None
+        The reference captions of each sample.
+    tokens : list of lists of int, n_rows, or None
+        The generated tokens, with which a state can be computed again: see :func:`coxlmm.verification.verify_states`.
 
     Raises
     ------
@@ -52,7 +55,8 @@ class States:
     captions: list[str]
     positions: np.ndarray
     manifest: dict[str, Any] = field(default_factory=dict)
-    references: list[str] | None = None
+    references: list[tuple[str, ...]] | None = None
+    tokens: list[list[int]] | None = None
 
     def __post_init__(self) -> None:
         self.X = np.asarray(self.X, dtype=np.float32)
@@ -61,11 +65,13 @@ class States:
             raise ValueError(f"X must be n_samples x n_features, got an array of shape {self.X.shape}")
         self.sample_ids = [str(s) for s in self.sample_ids]
         self.captions = list(self.captions)
-        self.references = None if self.references is None else list(self.references)
+        if self.references is not None:
+            self.references = [(r,) if isinstance(r, str) else tuple(r) for r in self.references]
+        self.tokens = None if self.tokens is None else list(self.tokens)
         n = len(self.X)
         if self.positions.shape != (n,):
             raise ValueError(f"positions must have one entry for each of the {n} rows of X, got {self.positions.shape}")
-        for name in ("sample_ids", "captions", "references"):
+        for name in ("sample_ids", "captions", "references", "tokens"):
             values = getattr(self, name)
             if values is not None and len(values) != n:
                 raise ValueError(f"{name} must have one entry for each of the {n} rows of X, got {len(values)}")
@@ -78,7 +84,7 @@ class States:
         return len(self.X)
 
     def subset(self, indices: ArrayLike | slice) -> "States":
-        """The samples at ``indices`` (integers, a boolean mask or a slice), in that order.
+        """The rows at ``indices`` (integers, a boolean mask or a slice), in that order.
 
         Raises
         ------
@@ -86,17 +92,22 @@ class States:
             If an index is out of range or a mask has another length.
         """
         rows = np.arange(len(self))[indices if isinstance(indices, slice) else _as_index(indices)]
+
+        def chosen(values: list[Any] | None) -> Any:
+            return None if values is None else [values[i] for i in rows]
+
         return States(
             X=self.X[rows],
-            sample_ids=[self.sample_ids[i] for i in rows],
-            captions=[self.captions[i] for i in rows],
+            sample_ids=chosen(self.sample_ids),
+            captions=chosen(self.captions),
             positions=self.positions[rows],
             manifest=dict(self.manifest),
-            references=None if self.references is None else [self.references[i] for i in rows],
+            references=chosen(self.references),
+            tokens=chosen(self.tokens),
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes a directory with ``states.safetensors`` and ``manifest.json``, all or nothing.
+        """Writes a directory: see :mod:`coxlmm.states_files` for what is in it. All or nothing.
 
         Interrupted at any moment, nothing half-written is ever found at ``path``: see
         :func:`coxlmm.atomic.replaced_directory`. States already there are replaced.
@@ -111,52 +122,68 @@ class States:
         return Path(os.path.abspath(path))
 
     def _write(self, directory: Path) -> None:
-        tensors = directory / _TENSORS
-        save_file({"X": np.ascontiguousarray(self.X), "positions": np.ascontiguousarray(self.positions)}, tensors)
-        document = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "n_samples": len(self),
-            "n_features": int(self.X.shape[1]),
-            "sha256": _sha256(tensors),
-            "manifest": self.manifest,
-            "samples": {"ids": self.sample_ids, "captions": self.captions, "references": self.references},
-        }
-        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-        # File names that are no text reach Python as lone surrogates, whose JSON is their escape.
-        (directory / _MANIFEST).write_bytes(text.encode("utf-8", "backslashreplace"))
+        columns = {"references": self.references, "tokens": self.tokens}
+        known = {name: values for name, values in columns.items() if values is not None}
+        writer = StatesWriter(directory, self.X.shape[1], list(known))
+        writer.add(self.X, self.positions)
+        for i, (name, caption) in enumerate(zip(self.sample_ids, self.captions, strict=True)):
+            writer.describe(name, caption, **{name: values[i] for name, values in known.items()})
+        writer.close(self.manifest)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "States":
         """Reads what ``save`` wrote.
 
+        ``X`` is mapped into memory where it lies in one file, and read into memory where it lies in several; for more
+        than memory holds there is :meth:`coxlmm.RowBlocks.from_safetensors`.
+
         Raises
         ------
         FileNotFoundError
-            If there are no states at ``path``.
+            If there are no states at ``path``, or an extraction there is unfinished.
         ValueError
-            If they are damaged, of another format version, or the two files do not belong together.
+            If they are damaged, of another format version, several (see :class:`StatesGroup`), or the files do not
+            belong together.
         """
-        path = ensure_present(path, (_MANIFEST, _TENSORS), "states")
-        document = _read_manifest(path / _MANIFEST)
-        checksum = _sha256(path / _TENSORS)
-        if checksum != document["sha256"]:
-            raise ValueError(
-                f"{path / _TENSORS} is damaged or does not belong to the manifest beside it: "
-                f"its SHA-256 is {checksum}, the manifest says {document['sha256']}"
-            )
+        return cls(**read_states(path))
+
+
+class StatesGroup(Mapping[Hashable, States]):
+    """States that were extracted together: of several words, several layers, or both.
+
+    A mapping in the order of the request. Its keys are the words, or the layers' indices, or, where both are several,
+    pairs ``(word, layer)``.
+    """
+
+    def __init__(self, states: Mapping[Hashable, States]) -> None:
+        self._states = dict(states)
+
+    def __getitem__(self, key: Hashable) -> States:
         try:
-            tensors = load_file(path / _TENSORS)
-            return cls(
-                X=tensors["X"],
-                positions=tensors["positions"],
-                sample_ids=document["samples"]["ids"],
-                captions=document["samples"]["captions"],
-                references=document["samples"]["references"],
-                manifest=document["manifest"],
-            )
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"the states at {path} are damaged: {error}") from error
+            return self._states[key]
+        except KeyError:
+            raise KeyError(f"{key!r}: there are {', '.join(map(repr, self._states))}") from None
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def __repr__(self) -> str:
+        return "StatesGroup(" + ", ".join(f"{key!r}: {len(states)}" for key, states in self.items()) + ")"
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes a directory with one directory of states for each key: see :meth:`States.save`."""
+        with replaced_directory(path, holds_states) as staging:
+            for name, states in zip(write_group(staging, self._states), self.values(), strict=True):
+                states._write(staging / name)
+        return Path(os.path.abspath(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "StatesGroup":
+        """Reads what :meth:`save` wrote; raises as :meth:`States.load` does."""
+        return cls({key: States.load(directory) for key, directory in read_group(path).items()})
 
 
 def _as_index(indices: ArrayLike) -> np.ndarray:
@@ -170,35 +197,3 @@ def installed_version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # run from a source tree
         return None
-
-
-def holds_states(path: Path) -> bool:
-    """Whether ``path`` is a directory of saved states, which :meth:`States.save` replaces."""
-    try:
-        _read_manifest(path / _MANIFEST)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _read_manifest(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
-    if not isinstance(document, dict) or document.get("format") != _FORMAT:
-        raise ValueError(f"{file} is not the manifest of states (its format is not {_FORMAT!r})")
-    if document.get("version") != _VERSION:
-        raise ValueError(f"{file} has format version {document.get('version')!r}; this release reads {_VERSION}")
-    missing = {"sha256", "manifest", "samples"} - set(document)
-    if missing:
-        raise ValueError(f"{file} is damaged: {', '.join(sorted(missing))} missing")
-    return document
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

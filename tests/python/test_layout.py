@@ -17,12 +17,12 @@ PACKAGE = ROOT / "python" / "coxlmm"
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
     "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture", "images",
-    "generation", "models", "states", "verification", "extraction", "estimators", "distributed", "grounding",
+    "generation", "models", "states_files", "states", "verification", "extraction", "estimators", "distributed", "grounding",
     "dictionary", "serialization", "explanation", "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
 # Libraries by the adapters that view their matrices, as #include names them.
 ADAPTED = {"eigen": ["Eigen"], "xtensor": ["xtensor"], "torch": ["ATen", "c10", "torch"]}
-NUMERICAL = ["row_blocks", "instruction_sets", "_core", "config", "states", "estimators", "grounding", "dictionary"]
+NUMERICAL = ["row_blocks", "instruction_sets", "_core", "config", "states_files", "states", "estimators", "grounding", "dictionary"]
 
 
 def zone(path: str) -> str:

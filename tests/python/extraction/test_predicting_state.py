@@ -95,7 +95,7 @@ def test_references_are_matched_by_the_same_rules(lmm, speaker):
     references = ["A DOG", "a dog", "category", "dogs", "a hot-dog"]
     states = lmm.extract(speaker.images, "dog", references=references)
     assert states.captions == ["a red dog", "this hot dog"]
-    assert states.references == ["A DOG", "a hot-dog"]
+    assert states.references == [("A DOG",), ("a hot-dog",)]
     assert states.manifest["counts"] == {
         "seen": 5, "without_word_in_reference": 2, "without_word_in_caption": 1, "matched": 2,
     }  # fmt: skip

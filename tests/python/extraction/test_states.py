@@ -1,6 +1,7 @@
 """States on disk and in memory: nothing is lost, and nothing is ever half there."""
 
 import json
+import mmap
 import os
 import shutil
 import subprocess
@@ -9,8 +10,13 @@ import textwrap
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from coxlmm import States
+from coxlmm import RowBlocks, States, states_files
+from coxlmm.states import StatesGroup
+
+
+SHARD = "states-00001-of-00001.safetensors"
 
 
 def make(n=5, seed=0, references=True, **manifest):
@@ -21,7 +27,8 @@ def make(n=5, seed=0, references=True, **manifest):
         captions=[f"a dög {i}" for i in range(n)],
         positions=rng.integers(0, 9, n),
         manifest={"word": "dög", "layer": 2, **manifest},
-        references=[f"the dög {i}" for i in range(n)] if references else None,
+        references=[(f"the dög {i}", "one")[: 1 + i % 2] for i in range(n)] if references else None,
+        tokens=[list(range(i)) for i in range(n)] if references else None,
     )
 
 
@@ -30,7 +37,8 @@ def assert_equal(a, b):
     np.testing.assert_array_equal(a.positions, b.positions)
     assert a.X.dtype == b.X.dtype == np.float32
     assert a.positions.dtype == b.positions.dtype == np.int64
-    assert (a.sample_ids, a.captions, a.references, a.manifest) == (b.sample_ids, b.captions, b.references, b.manifest)
+    for name in ("sample_ids", "captions", "references", "tokens", "manifest"):
+        assert getattr(a, name) == getattr(b, name)
 
 
 @pytest.mark.parametrize("references", [True, False])
@@ -38,7 +46,7 @@ def assert_equal(a, b):
 def test_round_trip(tmp_path, n, references):
     states = make(n, references=references)
     path = states.save(tmp_path / "deep" / "states")
-    assert sorted(p.name for p in path.iterdir()) == ["manifest.json", "states.safetensors"]
+    assert sorted(p.name for p in path.iterdir()) == ["manifest.json", "samples.jsonl", SHARD]
     assert_equal(States.load(path), states)
     assert [p.name for p in path.parent.iterdir()] == ["states"]
 
@@ -50,7 +58,7 @@ def test_names_of_files_that_are_no_text_survive(tmp_path):
     loaded = States.load(states.save(tmp_path / "states"))
     assert_equal(loaded, states)
     assert os.fsencode(loaded.sample_ids[0]) == b"caf\xe9.png"
-    assert "犬" in (tmp_path / "states" / "manifest.json").read_text(encoding="utf-8")
+    assert "犬" in (tmp_path / "states" / "samples.jsonl").read_text(encoding="utf-8")
 
 
 def test_a_link_stays_and_the_directory_behind_it_is_replaced(tmp_path):
@@ -61,7 +69,7 @@ def test_a_link_stays_and_the_directory_behind_it_is_replaced(tmp_path):
         assert (tmp_path / "link").is_symlink()
         assert_equal(States.load(tmp_path / "disk" / "states"), make(seed=seed))
     assert sorted(p.name for p in tmp_path.rglob("*")) == [
-        "disk", "link", "manifest.json", "states", "states.safetensors"
+        "disk", "link", "manifest.json", "samples.jsonl", "states", SHARD
     ]  # fmt: skip
     os.rename(tmp_path / "disk" / "states", tmp_path / "disk" / ".states.replaced")
     with pytest.raises(FileNotFoundError, match=r"previous one is intact in .*disk/\.states\.replaced"):
@@ -86,7 +94,7 @@ def test_what_cannot_be_cleaned_up_is_no_failed_save(tmp_path, monkeypatch):
 def test_the_same_states_are_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         make().save(tmp_path / name)
-    for file in ("manifest.json", "states.safetensors"):
+    for file in ("manifest.json", "samples.jsonl", SHARD):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
@@ -116,7 +124,7 @@ KILL_AT_EVERY_LINE = """
     import os, shutil, signal, sys
     import numpy as np
     from pathlib import Path
-    from coxlmm import States, atomic, states
+    from coxlmm import States, atomic, states, states_files
 
     def make(seed):
         return States(np.full((3, 2), seed), ["a", "b", "c"], ["x"] * 3, [0, 1, 2], {"seed": seed})
@@ -125,7 +133,7 @@ KILL_AT_EVERY_LINE = """
         count = 0
         def trace(frame, event, arg):
             nonlocal count
-            if frame.f_code.co_filename not in (atomic.__file__, states.__file__):
+            if frame.f_code.co_filename not in (atomic.__file__, states.__file__, states_files.__file__):
                 return None
             if event == "line":
                 count += 1
@@ -182,8 +190,8 @@ def test_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         States.load(tmp_path / "nowhere")
     path = make().save(tmp_path / "states")
-    (path / "states.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"states\.safetensors is missing"):
+    (path / SHARD).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{SHARD} is missing"):
         States.load(path)
 
 
@@ -194,25 +202,26 @@ def edit_manifest(path, **changes):
 
 def test_damaged(tmp_path):
     path = make().save(tmp_path / "states")
-    tensors = path / "states.safetensors"
+    tensors = path / SHARD
     whole = tensors.read_bytes()
     for damaged in (whole[:-3], whole[:-1] + bytes([whole[-1] ^ 1])):
         tensors.write_bytes(damaged)
         with pytest.raises(ValueError, match="damaged or does not belong"):
             States.load(path)
-    tensors.write_bytes((make(seed=1).save(tmp_path / "other") / "states.safetensors").read_bytes())
+    tensors.write_bytes((make(seed=1).save(tmp_path / "other") / SHARD).read_bytes())
     with pytest.raises(ValueError, match="does not belong"):
         States.load(path)
 
 
 def test_damaged_manifest(tmp_path):
     path = make().save(tmp_path / "states")
-    edit_manifest(path, samples={"ids": ["a"], "captions": ["b"], "references": None})
-    with pytest.raises(ValueError, match="each of the 5 rows"):
+    edit_manifest(path, shards=[])
+    with pytest.raises(ValueError, match="damaged"):
         States.load(path)
-    edit_manifest(path, version=99)
-    with pytest.raises(ValueError, match="version 99"):
-        States.load(path)
+    for version, advice in ((1, "extract them again"), (99, "update coxlmm")):
+        edit_manifest(path, version=version)
+        with pytest.raises(ValueError, match=f"version {version}.*{advice}"):
+            States.load(path)
     edit_manifest(path, format="something else")
     with pytest.raises(ValueError, match=r"coxlmm\.states"):
         States.load(path)
@@ -221,12 +230,92 @@ def test_damaged_manifest(tmp_path):
         States.load(path)
 
 
+def test_shards_are_one_matrix(tmp_path, monkeypatch):
+    states = make(23)
+    whole = (states.save(tmp_path / "whole") / "samples.jsonl").read_bytes()
+    monkeypatch.setattr(states_files, "_SHARD_BYTES", 5 * (4 * 4 + 8))
+    path = states.save(tmp_path / "shards")
+    assert [len(load_file(shard)["X"]) for shard in sorted(path.glob("*.safetensors"))] == [5, 5, 5, 5, 3]
+    assert_equal(States.load(path), states)
+    assert (path / "samples.jsonl").read_bytes() == whole
+    blocks = RowBlocks.from_safetensors(sorted(path.glob("*.safetensors")), "X")
+    np.testing.assert_array_equal(np.concatenate(blocks.blocks), states.X)
+
+
+@pytest.mark.parametrize("sizes", [[23], [1] * 23, [4, 0, 7, 5, 1, 6], [5, 5, 5, 5, 3]])
+def test_the_bytes_do_not_depend_on_how_rows_come(tmp_path, monkeypatch, sizes):
+    monkeypatch.setattr(states_files, "_SHARD_BYTES", 5 * (4 * 4 + 8))
+    states = make(23, references=False)
+    expected = states.save(tmp_path / "expected")
+    writer = states_files.StatesWriter(tmp_path / "parts", 4)
+    start = 0
+    for size in sizes:
+        for i in range(start, start + size):
+            writer.describe(states.sample_ids[i], states.captions[i])
+        writer.add(states.X[start : start + size], states.positions[start : start + size])
+        start += size
+    writer.close(states.manifest)
+    files = sorted(p.name for p in expected.iterdir())
+    assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == files
+    for name in files:
+        assert (tmp_path / "parts" / name).read_bytes() == (expected / name).read_bytes()
+
+
+def test_rows_without_a_sample_are_refused(tmp_path):
+    writer = states_files.StatesWriter(tmp_path / "states", 4)
+    writer.add(np.zeros((3, 4), np.float32), np.zeros(3, np.int64))
+    writer.describe("a", "a dog", rows=2)
+    with pytest.raises(ValueError, match="2 rows, but X has 3"):
+        writer.close({})
+
+
+def test_a_sample_of_several_rows(tmp_path):
+    writer = states_files.StatesWriter(tmp_path / "states", 4, ["tokens"])
+    writer.add(np.ones((3, 4), np.float32), np.arange(3))
+    writer.describe("a", "a dog", rows=2, tokens=[7])
+    writer.describe("b", "a cat", rows=1, tokens=[8, 9])
+    writer.close({"word": None})
+    states = States.load(tmp_path / "states")
+    assert (states.sample_ids, states.tokens) == (["a", "a", "b"], [[7], [7], [8, 9]])
+    np.testing.assert_array_equal(states.positions, [0, 1, 2])
+
+
+def test_one_file_is_mapped_not_read(tmp_path):
+    loaded = States.load(make().save(tmp_path / "states"))
+    base = loaded.X
+    while isinstance(base, np.ndarray) and base.base is not None and not isinstance(base, np.memmap):
+        base = base.base
+    assert isinstance(base, (np.memmap, mmap.mmap))
+    # What was mapped stays while something else takes its place.
+    make(seed=1).save(tmp_path / "states")
+    np.testing.assert_array_equal(loaded.X, make().X)
+
+
+@pytest.mark.parametrize("keys", [["dog", "ice cream/über"], [0, 7], [("dog", 0), ("dog", 1)]])
+def test_a_group(tmp_path, keys):
+    group = StatesGroup({key: make(seed=i) for i, key in enumerate(keys)})
+    path = group.save(tmp_path / "states")
+    loaded = StatesGroup.load(path)
+    assert list(loaded) == keys
+    for key in keys:
+        assert_equal(loaded[key], group[key])
+    assert len({p.name for p in path.iterdir()}) == len(keys) + 1
+    with pytest.raises(ValueError, match=r"several states.*StatesGroup\.load"):
+        States.load(path)
+    with pytest.raises(KeyError, match="'cat': there are"):
+        group["cat"]
+    make().save(path)
+    assert_equal(States.load(path), make())
+    with pytest.raises(FileNotFoundError, match=r"group\.json"):
+        StatesGroup.load(path)
+
+
 def test_subset():
     states = make()
     np.testing.assert_array_equal(states.subset([3, 1]).X, states.X[[3, 1]])
     assert states.subset([3, -5]).captions == ["a dög 3", "a dög 0"]
     assert states.subset(states.positions >= 0).sample_ids == states.sample_ids
-    assert states.subset(slice(1, 3)).references == ["the dög 1", "the dög 2"]
+    assert states.subset(slice(1, 3)).references == [("the dög 1", "one"), ("the dög 2",)]
     assert len(states.subset([])) == 0
     assert states.subset([2]).manifest == states.manifest
     with pytest.raises(IndexError):
