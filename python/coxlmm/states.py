@@ -1,6 +1,5 @@
 """What was extracted: one hidden state a row, and where it came from."""
 
-import json
 import os
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field

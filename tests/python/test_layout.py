@@ -16,13 +16,17 @@ PACKAGE = ROOT / "python" / "coxlmm"
 
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
-    "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture", "images",
-    "generation", "models", "states_files", "states", "verification", "extraction", "estimators", "distributed", "grounding",
-    "dictionary", "serialization", "explanation", "evaluation", "report", "plots", "demo", "cli",
+    "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "vocabulary", "architecture",
+    "images", "samples", "generation", "models", "states_files", "states", "settings", "journal", "verification",
+    "extraction", "estimators", "distributed", "grounding", "dictionary", "serialization", "published", "explanation",
+    "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
 # Libraries by the adapters that view their matrices, as #include names them.
 ADAPTED = {"eigen": ["Eigen"], "xtensor": ["xtensor"], "torch": ["ATen", "c10", "torch"]}
-NUMERICAL = ["row_blocks", "instruction_sets", "_core", "config", "states_files", "states", "estimators", "grounding", "dictionary"]
+NUMERICAL = [
+    "row_blocks", "instruction_sets", "_core", "config", "words", "samples", "states_files", "states", "settings",
+    "journal", "estimators", "grounding", "dictionary",
+]  # fmt: skip
 
 
 def zone(path: str) -> str:

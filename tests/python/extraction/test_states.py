@@ -15,7 +15,6 @@ from safetensors.numpy import load_file
 from coxlmm import RowBlocks, States, states_files
 from coxlmm.states import StatesGroup
 
-
 SHARD = "states-00001-of-00001.safetensors"
 
 
