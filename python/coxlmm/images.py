@@ -1,9 +1,22 @@
 """Images as they are handed in: opened when their turn comes, named when they fail."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from PIL import Image, ImageOps
+
+
+def as_images(images: Iterable[Any]) -> Iterable[Any]:
+    """``images``, refused when it is one image rather than several."""
+    if isinstance(images, (str, bytes, bytearray, os.PathLike, dict)) or not isinstance(images, Iterable):
+        raise TypeError(f"images must be a sequence or an iterable of images, got one {type(images).__name__}")
+    if getattr(images, "ndim", None) in (2, 3):
+        raise TypeError(
+            f"images must be a sequence or an iterable of images, got an array of shape {tuple(images.shape)}, "
+            f"which is one image: put it in a list"
+        )
+    return images
 
 
 def sample_id(image: Any, index: int) -> str:
