@@ -107,7 +107,11 @@ def _depth(model: PreTrainedModel) -> int:
         config = model.config.get_text_config(decoder=True)
     except ValueError as error:
         raise UnsupportedModelError(f"{type(model).__name__}: {error}") from error
-    depth = getattr(config, "num_hidden_layers", None)
+    # An encoder-decoder counts its decoder's layers apart, and get_text_config() does not look so far into a nested one.
+    text = model.config if isinstance(config, type(model.config)) else config
+    names = ["num_decoder_layers", "decoder_layers"] if text.is_encoder_decoder else []
+    depth = next((n for name in names if isinstance(n := getattr(text, name, None), int)), None)
+    depth = getattr(config, "num_hidden_layers", None) if depth is None else depth
     if not isinstance(depth, int):
         raise UnsupportedModelError(
             f"{type(model).__name__}: its text configuration ({type(config).__name__}) has no num_hidden_layers"
