@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 IMAGE_MARK = "<image>"
 _INSTRUCTION = "Describe the image in one sentence."
 _COMPLETION = "A photo of"
+# Where neither a chat template nor that will do: what a model was trained on. Florence-2 knows tasks, no continuations.
+_COMPLETIONS = {"florence2": "<CAPTION>"}
+# Their processors have an image token and place it themselves, so that one in the prompt would be one too many.
+_PLACE_IMAGES_THEMSELVES = ("blip-2", "florence2", "instructblip", "instructblipvideo")
 _SETTINGS_FILE = "coxlmm.json"
 # What of from_pretrained's arguments says where to load from, and so concerns the processor as well as the model.
 _SOURCE_ARGUMENTS = ("revision", "token", "cache_dir", "force_download", "local_files_only", "trust_remote_code")
@@ -302,7 +306,7 @@ class LMM:
     @property
     def _image_token(self) -> str | None:
         token = getattr(self.processor, "image_token", None)
-        return None if token is None else str(token)
+        return None if token is None or self.model.config.model_type in _PLACE_IMAGES_THEMSELVES else str(token)
 
     @property
     def _prompt_has_bos(self) -> bool:
@@ -319,7 +323,7 @@ class LMM:
             content = [{"type": "image"}, {"type": "text", "text": _INSTRUCTION}]
             message = {"role": "user", "content": content}
             return self.processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-        return self._place_image(_COMPLETION)
+        return self._place_image(_COMPLETIONS.get(self.model.config.model_type, _COMPLETION))
 
     def _place_image(self, prompt: str) -> str:
         token = self._image_token
