@@ -72,7 +72,8 @@ class Architecture:
             )
         parent, layers = found
         names = {id(module): name for name, module in model.named_modules(remove_duplicate=False)}
-        return cls(layers, names.get(id(layers), ""), _final_norm(parent), _output_embedding(model, decoder))
+        embedding = _output_embedding(model, decoder)
+        return cls(layers, names.get(id(layers), ""), _final_norm(model, parent, embedding), embedding)
 
 
 @contextmanager
@@ -132,12 +133,17 @@ def _find_layers(root: nn.Module, depth: int, others: tuple[str, ...]) -> tuple[
     return None
 
 
-def _final_norm(parent: nn.Module) -> nn.Module:
-    # BART and its kin keep the norm of their embeddings there too, and some of them no other.
+def _final_norm(model: PreTrainedModel, parent: nn.Module, embedding: nn.Module) -> nn.Module:
+    # BERT and its kin end with a transformation that their head keeps beside the output embedding.
+    for head in model.modules():
+        if embedding in head.children() and isinstance(getattr(head, "transform", None), nn.Module):
+            return head.transform
+    # BART and its kin keep the norm of their embeddings there too, and some of them no other. LFM2's final norm is
+    # called embedding_norm.
     norms = {
         name: child
         for name, child in parent.named_children()
-        if "norm" in type(child).__name__.lower() and "emb" not in name
+        if "norm" in type(child).__name__.lower() and ("emb" not in name or name == "embedding_norm")
     }
     if len(norms) == 1:
         return next(iter(norms.values()))
@@ -159,6 +165,8 @@ def _final_norm(parent: nn.Module) -> nn.Module:
 
 def _output_embedding(model: PreTrainedModel, decoder: nn.Module) -> nn.Module:
     embedding = model.get_output_embeddings()
+    if embedding is None and hasattr(decoder, "get_output_embeddings"):  # BLIP: the decoder inside is whole in itself
+        embedding = decoder.get_output_embeddings()
     weight = getattr(embedding, "weight", None)
     if not isinstance(weight, torch.Tensor) or weight.ndim != 2 or not weight.is_floating_point():
         raise UnsupportedModelError(
