@@ -108,7 +108,7 @@ def _depth(model: PreTrainedModel) -> int:
         config = model.config.get_text_config(decoder=True)
     except ValueError as error:
         raise UnsupportedModelError(f"{type(model).__name__}: {error}") from error
-    # An encoder-decoder counts its decoder's layers apart, and get_text_config() does not look so far into a nested one.
+    # An encoder-decoder counts its decoder's layers apart; get_text_config() does not look so far into a nested one.
     text = model.config if isinstance(config, type(model.config)) else config
     names = ["num_decoder_layers", "decoder_layers"] if text.is_encoder_decoder else []
     depth = next((n for name in names if isinstance(n := getattr(text, name, None), int)), None)
