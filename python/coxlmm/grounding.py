@@ -225,18 +225,9 @@ def ground_images(
     ]
 
 
-def thumbnail(image: Any, side: int = THUMBNAIL_SIDE) -> bytes | None:
-    """An image as WebP, shrunk to at most ``side`` pixels a side.
-
-    ``image`` is a PIL image, a path, or an array of height x width x 3 bytes; None for whatever else a processor may
-    take (tensors, normalised arrays), which cannot be shown as it is.
-    """
+def thumbnail(image: Any, side: int = THUMBNAIL_SIDE) -> bytes:
+    """An image, of any kind that :func:`coxlmm.images.open_image` takes, as WebP of at most ``side`` pixels a side."""
     picture = open_image(image, 0)
-    if not isinstance(picture, Image.Image):
-        if not (isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape[2:] == (3,)):
-            return None
-        picture = Image.fromarray(picture)
-    picture = picture.copy()  # the caller's own stays as large as it is
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=88, method=4)

@@ -106,5 +106,6 @@ def test_thumbnails_are_small_keep_their_shape_and_leave_the_image_alone():
     assert (shown.format, shown.size) == ("WEBP", (160, 80))
     assert picture.size == (400, 200)
     assert Image.open(io.BytesIO(thumbnail(plain(0)))).size == (8, 8)
-    assert thumbnail(np.zeros((4, 4, 3), dtype=np.uint8)) is not None
-    assert thumbnail(np.zeros((3, 4, 4), dtype=np.float32)) is None
+    for array in (np.full((8, 8, 3), 180, np.uint8), np.full((3, 8, 8), 180 / 255, np.float32)):
+        shown = np.asarray(Image.open(io.BytesIO(thumbnail(array))).convert("RGB"))
+        np.testing.assert_allclose(shown, 180, atol=2)
