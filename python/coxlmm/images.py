@@ -4,14 +4,19 @@ import io
 import os
 import threading
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from coxlmm.errors import CoxlmmError
+
+if TYPE_CHECKING:
+    from coxlmm.samples import Sample
 
 # Pillow warns of images of half the size that it refuses, once for each, from whatever thread opens them. It is the
 # last filter of all, so a filter of the user's comes first.
@@ -111,6 +116,63 @@ def image_size(image: Any) -> tuple[int, int] | None:
     except _UNREADABLE:
         pass
     return None
+
+
+_BATCHES_AHEAD = 2
+
+
+def opened(
+    batches: Iterable[list["Sample"]], workers: int
+) -> Iterator[list[tuple["Sample", Image.Image | UnreadableImageError]]]:
+    """Batches of samples with their images open, in their order; an image that cannot be read is the error.
+
+    While the caller works on a batch, the next two are opened in the background; no more is taken from ``batches``,
+    which are iterated in the caller's thread, and nothing is held of a batch that was handed on.
+
+    Parameters
+    ----------
+    batches : iterable of lists of Sample
+    workers : int
+        Number of threads; 0 opens each batch when it is asked for.
+
+    Raises
+    ------
+    Exception
+        Whatever else opening an image, or ``batches``, raises; the batches before it come first.
+    """
+    if workers < 0:
+        raise ValueError(f"workers must be a number of threads, or 0 for none, got {workers}")
+    if workers == 0:
+        for batch in batches:
+            yield [(sample, _opened(sample)) for sample in batch]
+        return
+    coming: Iterator[list[Sample]] = iter(batches)
+    ahead: deque[list[tuple[Sample, Future[Image.Image | UnreadableImageError]]]] = deque()
+    failure: Exception | None = None
+    pool = ThreadPoolExecutor(workers, "coxlmm-images")
+    try:
+        while True:
+            while len(ahead) <= _BATCHES_AHEAD and failure is None:
+                try:
+                    batch = next(coming)
+                except Exception as error:  # the end too
+                    failure = error
+                    break
+                ahead.append([(sample, pool.submit(_opened, sample)) for sample in batch])
+            if not ahead:
+                break
+            yield [(sample, image.result()) for sample, image in ahead.popleft()]
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if failure is not None and not isinstance(failure, StopIteration):
+        raise failure
+
+
+def _opened(sample: "Sample") -> Image.Image | UnreadableImageError:
+    try:
+        return open_image(sample.image, sample.id)
+    except UnreadableImageError as error:
+        return error
 
 
 def _path_of(image: Any) -> str | None:
