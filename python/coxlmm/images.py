@@ -144,35 +144,33 @@ def opened(
         raise ValueError(f"workers must be a number of threads, or 0 for none, got {workers}")
     if workers == 0:
         for batch in batches:
-            yield [(sample, _opened(sample)) for sample in batch]
+            yield [(sample, _open_sample(sample)) for sample in batch]
         return
     coming: Iterator[list[Sample]] = iter(batches)
     ahead: deque[list[tuple[Sample, Future[Image.Image | UnreadableImageError]]]] = deque()
-    failure: Exception | None = None
+    end: Exception | None = None
     pool = ThreadPoolExecutor(workers, "coxlmm-images")
     try:
         while True:
-            while len(ahead) <= _BATCHES_AHEAD and failure is None:
+            while len(ahead) <= _BATCHES_AHEAD and end is None:
                 try:
-                    batch = next(coming)
-                except Exception as error:  # the end too
-                    failure = error
-                    break
-                ahead.append([(sample, pool.submit(_opened, sample)) for sample in batch])
+                    ahead.append([(sample, pool.submit(_open_sample, sample)) for sample in next(coming)])
+                except Exception as error:
+                    end = error
             if not ahead:
                 break
             yield [(sample, image.result()) for sample, image in ahead.popleft()]
     finally:
         pool.shutdown(cancel_futures=True)
-    if failure is not None and not isinstance(failure, StopIteration):
-        raise failure
+    if not isinstance(end, StopIteration):
+        raise end
 
 
-def _opened(sample: "Sample") -> Image.Image | UnreadableImageError:
+def _open_sample(sample: "Sample") -> Image.Image | UnreadableImageError:
     try:
         return open_image(sample.image, sample.id)
     except UnreadableImageError as error:
-        return error
+        return UnreadableImageError(error.name, error.reason)  # the one caught holds the image, by its traceback
 
 
 def _path_of(image: Any) -> str | None:
