@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +16,12 @@ _FINAL_NORM_NAMES = ("norm", "final_norm", "final_layernorm", "final_layer_norm"
 _WITHOUT_FINAL_NORM = ("BartDecoder", "BertEncoder", "BlipTextEncoder", "GitEncoder", "RobertaEncoder")
 # Parts of a multimodal model that hold stacks of layers of their own, which are not the decoder's.
 _OTHER_STACKS = ("vision", "visual", "image", "audio", "qformer", "perceiver", "resampler", "connector", "projector")
+# What decoder layers call their sublayers. Layers with the two matrices of the feed-forward part among their own
+# children (OPT, BART) have its output in the second one.
+_SUBLAYERS = {
+    "attention": ("self_attn", "attention", "attn", "self_attention", "linear_attn", "temporal_block", "cross_attn"),
+    "mlp": ("mlp", "feed_forward", "ffn", "block_sparse_moe", "moe", "fc2"),
+}
 
 
 class UnsupportedModelError(ValueError):
@@ -47,6 +54,20 @@ class Architecture:
     def n_features(self) -> int:
         """Width of the residual stream."""
         return self.output_embedding.weight.shape[1]
+
+    def part(self, layer: int, stream: str) -> nn.Module:
+        """A decoder layer, or its sublayer for "attention" or "mlp"; see :meth:`coxlmm.LMM.module_of`."""
+        module = self.layers[layer]
+        if stream == "residual":
+            return module
+        children = dict(module.named_children())
+        for name in _SUBLAYERS[stream]:
+            if name in children:
+                return children[name]
+        raise UnsupportedModelError(
+            f"{type(module).__name__} has no part known as its {stream}: looked for {', '.join(_SUBLAYERS[stream])}, "
+            f"it has {', '.join(children)}"
+        )
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> "Architecture":
@@ -174,3 +195,13 @@ def _output_embedding(model: PreTrainedModel, decoder: nn.Module) -> nn.Module:
             f"matrix in floating point"
         )
     return embedding
+
+
+def image_token_id(model: PreTrainedModel, processor: Any) -> int | None:
+    """The token that stands for a visual token in a prompt, where there is one."""
+    for owner in (model.config, processor, getattr(processor, "tokenizer", None)):
+        for name in ("image_token_id", "image_token_index"):
+            token = getattr(owner, name, None)
+            if isinstance(token, int):
+                return token
+    return None

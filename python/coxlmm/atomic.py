@@ -26,7 +26,9 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
 
 
 @contextmanager
-def replaced_directory(path: str | os.PathLike[str], replaceable: Callable[[Path], bool]) -> Iterator[Path]:
+def replaced_directory(
+    path: str | os.PathLike[str], replaceable: Callable[[Path], bool], staging: Path | None = None
+) -> Iterator[Path]:
     """A new directory to write into, which takes the place of ``path`` when the block ends without an exception.
 
     It is synced, then renamed: interrupted at any moment, nothing half-written is ever found at ``path``. What stood
@@ -38,6 +40,8 @@ def replaced_directory(path: str | os.PathLike[str], replaceable: Callable[[Path
     path : path
     replaceable : callable
         Whether the directory at ``path``, if there is one, may be replaced. An empty directory always may.
+    staging : Path, optional
+        Where to write until then, on the same file system. Default: beside ``path``.
 
     Raises
     ------
@@ -47,7 +51,7 @@ def replaced_directory(path: str | os.PathLike[str], replaceable: Callable[[Path
     path = Path(os.path.realpath(path))
     ensure_replaceable(path, replaceable)
     path.parent.mkdir(parents=True, exist_ok=True)
-    staging, old = _staging(path), set_aside(path)
+    staging, old = staging or _staging(path), set_aside(path)
     staging.mkdir()
     try:
         yield staging

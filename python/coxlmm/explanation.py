@@ -8,6 +8,7 @@ import numpy as np
 from coxlmm import _core
 from coxlmm.dictionary import Concept, ConceptDictionary
 from coxlmm.grounding import thumbnail
+from coxlmm.settings import options_of
 from coxlmm.words import WordMatcher, WordNotFoundError
 
 if TYPE_CHECKING:
@@ -152,11 +153,15 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
             f"the dictionary's states were extracted with the prompt {prompt!r}, but the model has {lmm.prompt!r}: "
             f"load it with prompt=dictionary.manifest['prompt']"
         )
+    if manifest.get("position") == "visual":
+        raise ValueError(
+            "the dictionary is of the states at every visual token, of which an image has many: give it "
+            "those with dictionary.encode(lmm.extract(..., position='visual'))"
+        )
     matcher = WordMatcher.of(manifest)
-    matching = {"case_sensitive": matcher.case_sensitive, "plural": matcher.plural}
-    options = {key: manifest[key] for key in ("token", "max_new_tokens") if key in manifest}
+    options = options_of(manifest)
     try:
-        states = lmm.extract([image], dictionary.word, layer=manifest["layer"], batch_size=1, **matching, **options)
+        states = lmm.extract([image], dictionary.word, batch_size=1, on_error="raise", workers=0, **options)
     except WordNotFoundError as error:
         limit = {key: options[key] for key in ("max_new_tokens",) if key in options}
         raise WordNotFoundError(

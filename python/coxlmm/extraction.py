@@ -1,292 +1,269 @@
-"""Images and a word -> the states of the model that predict the word."""
+"""Images and a word -> the states of the model that predict the word.
 
+Samples are taken in windows of a few batches. What a window yields depends on its samples and the settings alone, and
+is kept as a part in a :class:`coxlmm.journal.Journal`: so it makes no difference in how many pieces, by how many
+processes, the windows are worked off. When all are there they become :class:`coxlmm.States`.
+"""
+
+import heapq
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from tqdm.auto import tqdm
 
 from coxlmm.atomic import ensure_replaceable
-from coxlmm.generation import generate
-from coxlmm.images import open_image, sample_id
-from coxlmm.models import as_images, batches
-from coxlmm.states import States, holds_states, installed_version
-from coxlmm.verification import Candidate, Reservoir, VerificationError, require_verifiable, verify_states
-from coxlmm.words import WordMatcher, WordNotFoundError, words_of
+from coxlmm.captioner import Captioned, Captioner, caption_to_read
+from coxlmm.images import UnreadableImageError, image_size, opened
+from coxlmm.journal import ChangedRunError, Journal, JournalOnDisk, digest, discard
+from coxlmm.models import batches
+from coxlmm.parts import Found, Tally, describe, in_memory, on_disk, part_of
+from coxlmm.processes import Processes
+from coxlmm.samples import Sample
+from coxlmm.settings import ExtractionSettings
+from coxlmm.states import States, StatesGroup, installed_version
+from coxlmm.states_files import holds_states, read_group, rewrite_manifest, unfinished
+from coxlmm.verification import (
+    VerificationError,
+    chosen_samples,
+    combined,
+    rank_of,
+    require_verifiable,
+    verify_states,
+)
+from coxlmm.words import WordNotFoundError
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
 
-TokenChoice = Literal["first", "last", "mean"]
 Progress = bool | Callable[[int, int | None], None] | None
+OnError = Literal["record", "raise"]
 
 
-def extract(
-    lmm: "LMM",
-    images: Iterable[Any],
-    word: str,
-    *,
-    references: Iterable[str] | None = None,
-    layer: int = -1,
-    batch_size: int = 16,
-    max_new_tokens: int = 32,
-    sample_ids: Iterable[str] | None = None,
-    token: TokenChoice = "first",
-    case_sensitive: bool = False,
-    plural: bool = False,
-    verify: int = 0,
-    out: str | os.PathLike[str] | None = None,
-    progress: Progress = None,
-) -> States:
-    """The states that predict ``word`` in the captions the model writes.
+@dataclass(frozen=True)
+class Work:
+    """How an extraction is carried out: none of it changes what comes of it.
 
-    All states are held in memory and saved once, at the end: an interrupted extraction leaves nothing behind, and there
-    is no resuming or sharding yet. For many images, extract from parts of them, each with an ``out`` of its own.
+    Attributes
+    ----------
+    total : int or None
+        The number of samples, for the progress, where it is known.
+    on_error, workers, verify, out, resume, progress
+        See :meth:`coxlmm.LMM.extract`.
+    """
 
-    Every image is captioned greedily; an image counts when its caption, and its reference where references are given,
-    hold the word. Its row is the residual stream after decoder layer ``layer``, before the final norm, at the position
-    whose next token is the word's (first occurrence). Only generated tokens are searched, never the prompt.
+    total: int | None = None
+    on_error: OnError = "record"
+    workers: int = 4
+    verify: int = 0
+    out: str | os.PathLike[str] | None = None
+    resume: bool = True
+    progress: Progress = None
+
+
+def extract(lmm: "LMM", samples: Iterable[Sample], settings: ExtractionSettings, work: Work) -> States | StatesGroup:
+    """See :meth:`coxlmm.LMM.extract`, which is this with every setting by its name.
 
     Parameters
     ----------
-    images : iterable of PIL images, paths, or anything else the processor takes
-        Consumed a batch at a time.
-    word : str
-        A word or a phrase, matched on word boundaries: "cat" is not in "category".
-    references : iterable of str, optional
-        One reference caption an image, in order. Images whose reference lacks the word are not captioned at all.
-    layer : int, default -1
-        Decoder layer, from 0; negative numbers count from the end.
-    batch_size, max_new_tokens : int
-    sample_ids : iterable of str, optional
-        One an image, all different. Default: the paths as given, positions in ``images`` for what is no path.
-    token : {"first", "last", "mean"}
-        Which state stands for a word of several tokens: the one that predicts its first token, its last, or the mean
-        of those that predict any of them.
-    case_sensitive, plural : bool
-        See :class:`coxlmm.words.WordMatcher`.
-    verify : int, default 0
-        So many states, drawn at random, are computed again at the end, each in one plain forward pass of its own
-        without cache, batch or this library's hook, and compared: see :func:`coxlmm.verification.verify_states`.
-    out : path, optional
-        Where to save the states: see :meth:`States.save`. They are saved before they are verified, and once more with
-        what came out of it in ``manifest["verified"]``.
-    progress : bool or callable
-        True for a progress bar, or ``progress(done, total)``, called after each batch with the number of images seen
-        and their total number, None where it is unknown.
-
-    Returns
-    -------
-    States
-        One row for each image that counts, in the order of ``images``.
-
-    Raises
-    ------
-    WordNotFoundError
-        If no image counts; the message has the most frequent words that do occur.
-    ValueError
-        If an image cannot be read (named), two have the same sample id, inputs differ in length, an option is not one
-        of those above, or states of this model cannot be verified.
-    LayerError
-        If there is no such layer.
-    VerificationError
-        If a verified state differs. The states are at ``out`` all the same, with the message in their manifest.
+    lmm : LMM
+    samples : iterable of Sample
+        With ids, all different.
+    settings : ExtractionSettings
+    work : Work
     """
-    if token not in get_args(TokenChoice):
-        raise ValueError(f"token must be one of {', '.join(get_args(TokenChoice))}, got {token!r}")
-    if verify < 0:
-        raise ValueError(f"verify must be the number of states to check, got {verify}")
-    if verify:
+    _check(lmm, settings, work)
+    processes = Processes()
+    if processes.size > 1 and work.out is None:
+        raise ValueError(f"{processes.size} processes share this extraction: say with out=... where they meet")
+    provenance = _provenance(lmm)
+    journal = _journal(lmm, settings, work, provenance, processes)
+    tally = Tally(settings.words)
+    images = _ImagesToVerify(work.verify, len(settings.words) or 1)
+    n_windows = _work_off(lmm, samples, tally, settings, work, journal, images, processes)
+    processes.wait()
+    if tally.seen == 0:
+        _discard(journal, processes)
+        raise ValueError("there are no images to extract from")
+    found = Found(journal, n_windows, settings, tally)
+    try:
+        found.require_matches()
+        states = _assembled(lmm, found, settings, work, provenance, journal, processes)
+        if work.verify:
+            _verify(lmm, states, found, images, work, processes)
+    except (WordNotFoundError, UnreadableImageError, VerificationError):
+        # All of the work is done, and its outcome is this.
+        _discard(journal, processes)
+        raise
+    _discard(journal, processes)
+    return states
+
+
+def _assembled(
+    lmm: "LMM",
+    found: Found,
+    settings: ExtractionSettings,
+    work: Work,
+    provenance: dict[str, Any],
+    journal: Journal,
+    processes: Processes,
+) -> States | StatesGroup:
+    def manifest_of(w: int, layer: int) -> dict[str, Any]:
+        return found.manifest(w, layer, provenance | {"layer_name": f"{lmm.architecture.layers_name}.{layer}"})
+
+    if work.out is None:
+        return in_memory(found, settings, manifest_of)
+    if processes.rank == 0:
+        on_disk(found, settings, manifest_of, Path(work.out), journal.staging())
+    processes.wait()
+    return StatesGroup.load(work.out) if settings.is_group else States.load(work.out)
+
+
+def _check(lmm: "LMM", settings: ExtractionSettings, work: Work) -> None:
+    if work.on_error not in ("record", "raise"):
+        raise ValueError(f"on_error must be 'record' or 'raise', got {work.on_error!r}")
+    if work.verify < 0:
+        raise ValueError(f"verify must be the number of states to check, got {work.verify}")
+    if work.verify:
         require_verifiable(lmm)
-    matcher = WordMatcher(word, case_sensitive, plural)
-    index = lmm.layer_index(layer)
-    if out is not None:
-        ensure_replaceable(out, holds_states)
-    tally = _Tally()
-    rows: list[np.ndarray] = []
-    kept: list[_Sample] = []
-    positions: list[int] = []
-    captions: list[str] = []
-    reservoir = Reservoir(verify)
-    samples = tally.counted(_samples(images, references, sample_ids))
-    selected = (s for s in samples if tally.admits(s.reference, matcher))
-    with _reporting(progress, len(images) if isinstance(images, Sized) else None) as report:
-        for batch in batches(selected, batch_size):
-            inputs = lmm.inputs([open_image(s.image, s.index) for s in batch])
-            generated = generate(lmm, inputs, max_new_tokens, lmm.decoder_layers[index])
-            for b, (sample, ids) in enumerate(zip(batch, generated.ids, strict=True)):
-                decoded = lmm.decode_with_spans(ids)
-                span = matcher.find_tokens(decoded)
-                tally.caption(decoded.text, span is not None)
-                if span is None:
-                    continue
-                predicting = generated.states[span.start : span.stop, b].float().cpu().numpy()
-                reservoir.offer(Candidate(sample.id, sample.image, sample.index, ids, span, predicting))
-                rows.append(_pick(predicting, token))
-                kept.append(sample)
-                positions.append(span.start)
-                captions.append(decoded.text.strip())
-            report(tally.seen)
-        report(tally.seen)
-    tally.require_matches(matcher)
-    manifest = {
-        "word": matcher.word,
-        "case_sensitive": case_sensitive,
-        "plural": plural,
-        "token": token,
-        "layer": index,
-        "n_layers": lmm.n_layers,
-        "layer_name": f"{lmm.architecture.layers_name}.{index}",
-        "normalized": False,
+    if work.out is not None:
+        ensure_replaceable(work.out, holds_states)
+    for layer in settings.layers:
+        lmm.module_of(layer, settings.stream)
+
+
+def _journal(
+    lmm: "LMM", settings: ExtractionSettings, work: Work, provenance: dict[str, Any], processes: Processes
+) -> Journal:
+    if work.out is None:
+        return Journal()
+    directory = unfinished(work.out)
+    if processes.rank == 0 and not work.resume:
+        discard(directory)
+    run = {**settings.to_dict(), **provenance, "weights": _weights(lmm)}
+    if processes.rank == 0:
+        JournalOnDisk(directory, run)  # the others then find it
+    processes.wait()
+    return JournalOnDisk(directory, run)
+
+
+def _discard(journal: Journal, processes: Processes) -> None:
+    """Every process is done with the journal: it goes."""
+    processes.wait()
+    if processes.rank == 0:
+        journal.discard()
+
+
+def _provenance(lmm: "LMM") -> dict[str, Any]:
+    return {
         "model_id": lmm.model_id,
         "model_class": type(lmm.model).__name__,
         "dtype": str(lmm.model.dtype).removeprefix("torch."),
         "revision": lmm.revision,
         "prompt": lmm.prompt,
-        "max_new_tokens": max_new_tokens,
-        "batch_size": batch_size,
-        "decoding": "greedy",
-        "counts": tally.counts(),
+        "n_layers": lmm.n_layers,
         "versions": {name: installed_version(name) for name in ("coxlmm", "torch", "transformers", "tokenizers")},
     }
-    states = States(
-        X=np.stack(rows),
-        sample_ids=[s.id for s in kept],
-        captions=captions,
-        positions=np.array(positions),
-        manifest=manifest,
-        references=None if references is None else [s.reference for s in kept],
-    )
-    if out is not None:
-        states.save(out)
-    if verify:
-        try:
-            manifest["verified"] = verify_states(lmm, reservoir.drawn, index)
-        except VerificationError as error:
-            manifest["verified"] = {"error": str(error)}
-            raise
-        finally:
-            if out is not None and "verified" in manifest:
-                states.save(out)
-    return states
+
+
+def _weights(lmm: "LMM", sample: int = 16) -> str:
+    """A fingerprint that tells two fine-tunes of one model apart: a few numbers of every parameter."""
+    values = {
+        name: parameter.detach().flatten()[:sample].float().tolist()
+        for name, parameter in lmm.model.named_parameters()
+        if not parameter.is_meta  # offloaded: in a file
+    }
+    return digest({name: list(map(str, numbers)) for name, numbers in values.items()})
 
 
 @dataclass(frozen=True)
-class _Sample:
-    index: int
-    id: str
-    image: Any
-    reference: str | None
+class _Window:
+    number: int
+    samples: list[Sample]
+    seen: int  # samples of the input up to its end, those that references rule out included
+    seen_before: int
 
 
-def _samples(
-    images: Iterable[Any], references: Iterable[str] | None, sample_ids: Iterable[str] | None
-) -> Iterator[_Sample]:
-    images = as_images(images)
-    for name, values in (("references", references), ("sample_ids", sample_ids)):
-        if isinstance(values, str):
-            raise TypeError(f"{name} must be one string for each image, got the single string {values!r}")
-        if isinstance(values, Sized) and isinstance(images, Sized) and len(values) != len(images):
-            raise ValueError(f"{name} must have one entry for each of the {len(images)} images, got {len(values)}")
-    if sample_ids is None and isinstance(images, (list, tuple)):
-        # Known before the work, so refused before it.
-        sample_ids = [sample_id(image, index) for index, image in enumerate(images)]
-    if isinstance(sample_ids, (list, tuple)):
-        _refuse_repeated(sample_ids)
-    seen: set[str] = set()
-    columns = zip(
-        images,
-        repeat(None) if references is None else _then_end(references),
-        repeat(None) if sample_ids is None else _then_end(sample_ids),
-        strict=False,
-    )
-    for index, (image, reference, name) in enumerate(columns):
-        if reference is _END or name is _END:
-            short = "references" if reference is _END else "sample_ids"
-            raise ValueError(f"{short} ended after {index} entries, before the images did")
-        if references is not None and not isinstance(reference, str):
-            raise TypeError(f"the reference of image {index} must be a string, got {type(reference).__name__}")
-        name = sample_id(image, index) if name is None else str(name)
-        _refuse_repeated([name], seen)
-        yield _Sample(index, name, image, reference)
+def _windows(tally: Tally, samples: Iterable[Sample], settings: ExtractionSettings) -> Iterator[_Window]:
+    window: list[Sample] = []
+    number = seen_before = 0
+    for sample in tally.admitted(samples):
+        window.append(sample)
+        if len(window) == settings.window:
+            yield _Window(number, window, tally.seen, seen_before)
+            window, number, seen_before = [], number + 1, tally.seen
+    if window:
+        yield _Window(number, window, tally.seen, seen_before)
 
 
-def _refuse_repeated(names: Iterable[Any], seen: set[str] | None = None) -> None:
-    seen = set() if seen is None else seen
-    for name in map(str, names):
-        if name in seen:
-            raise ValueError(f"two images have the sample id {name!r}: give each its own (sample_ids=...)")
-        seen.add(name)
+def _work_off(
+    lmm: "LMM",
+    samples: Iterable[Sample],
+    tally: Tally,
+    settings: ExtractionSettings,
+    work: Work,
+    journal: Journal,
+    images: "_ImagesToVerify",
+    processes: Processes,
+) -> int:
+    """Writes the parts of those windows that are this process's and not there yet; how many windows there are."""
+    captioner = Captioner(lmm, settings, work.on_error)
+    plan: deque[tuple[_Window, list[int], bool]] = deque()
+    n_windows = 0
+
+    def batches_to_open() -> Iterator[list[Sample]]:
+        nonlocal n_windows
+        for window in _windows(tally, samples, settings):
+            n_windows = window.number + 1
+            if window.number % processes.size != processes.rank:
+                continue
+            done = journal.record(window.number)
+            if done is not None:
+                _require_same(done, window)
+                images.offer(window.samples, done)
+                captioner.batch_size = done["batch_size"]
+                continue
+            order = sorted(range(len(window.samples)), key=lambda i: _length(window.samples[i], settings))
+            for batch in batches(order, settings.full_batch):
+                plan.append((window, batch, batch[-1] == order[-1]))
+                yield [window.samples[i] for i in batch]
+
+    captioned: dict[int, Captioned] = {}
+    with _reporting(work.progress if processes.rank == 0 else None, work.total) as report:
+        for batch in opened(batches_to_open(), work.workers):
+            window, indices, is_last = plan.popleft()
+            captioned.update(zip(indices, captioner(batch), strict=True))
+            share = len(captioned) / len(window.samples)
+            if is_last:
+                part = part_of([captioned[i] for i in range(len(window.samples))], settings, captioner.batch_size)
+                journal.write(window.number, part)
+                images.offer(window.samples, part.record)
+                captioned = {}
+            report(window.seen_before + int(share * (window.seen - window.seen_before)))
+        report(tally.seen)
+    return n_windows
 
 
-_END = object()
+def _length(sample: Sample, settings: ExtractionSettings) -> tuple[int, ...]:
+    """Of its caption and prompt, or what grows with it: batches of like samples need the least padding."""
+    width, height = image_size(sample.image) or (0, 0)
+    caption = len(caption_to_read(sample, settings.words)) if settings.teacher_forced else 0
+    return caption, width * height, width
 
 
-def _then_end(values: Iterable[Any]) -> Iterator[Any]:
-    return chain(values, repeat(_END))
-
-
-class _Tally:
-    """Counts what happened to the images, and which words they do have."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self._without_in_reference = 0
-        self._without_in_caption = 0
-        self._matched = 0
-        self._reference_words: Counter[str] = Counter()
-        self._caption_words: Counter[str] = Counter()
-
-    def counted(self, samples: Iterable[_Sample]) -> Iterator[_Sample]:
-        for sample in samples:
-            self.seen += 1
-            yield sample
-
-    def admits(self, reference: str | None, matcher: WordMatcher) -> bool:
-        if reference is None:
-            return True
-        self._reference_words.update(words_of(reference))
-        if matcher.find(reference) is None:
-            self._without_in_reference += 1
-            return False
-        return True
-
-    def caption(self, text: str, matched: bool) -> None:
-        self._caption_words.update(words_of(text))
-        self._matched += matched
-        self._without_in_caption += not matched
-
-    def counts(self) -> dict[str, int]:
-        return {
-            "seen": self.seen,
-            "without_word_in_reference": self._without_in_reference,
-            "without_word_in_caption": self._without_in_caption,
-            "matched": self._matched,
-        }
-
-    def require_matches(self, matcher: WordMatcher) -> None:
-        if self._matched:
-            return
-        if self.seen == 0:
-            raise ValueError("there are no images to extract from")
-        if self._without_in_caption == 0:
-            where = f"none of {self.seen} references"
-            raise WordNotFoundError.among(matcher, self._reference_words, where)
-        where = f"none of {self._without_in_caption} captions"
-        if self._without_in_reference:
-            where += f" of the images whose reference has it (of {self.seen} images)"
-        raise WordNotFoundError.among(matcher, self._caption_words, where)
-
-
-def _pick(predicting: np.ndarray, token: TokenChoice) -> np.ndarray:
-    """One vector for a word, of the ``tokens x features`` states that predicted its tokens."""
-    # Copies: a view would keep every token's vector alive.
-    return predicting.mean(axis=0) if token == "mean" else predicting[0 if token == "first" else -1].copy()
+def _require_same(done: dict[str, Any], window: _Window) -> None:
+    before, now = done["window"], describe(window.samples)
+    if before != now:
+        raise ChangedRunError(
+            f"the samples are not those of the unfinished extraction: window {window.number} had {before['n']} from "
+            f"{before['first']!r} on, and now has {now['n']} from {now['first']!r} on"
+            + (", with other ids or references" if before["first"] == now["first"] else "")
+            + ": give the same ones in the same order to go on with it, or start anew with resume=False (--no-resume)"
+        )
 
 
 @contextmanager
@@ -298,3 +275,58 @@ def _reporting(progress: Progress, total: int | None) -> Iterator[Callable[[int]
             yield lambda done: bar.update(done - bar.n)
     else:
         yield lambda done: None
+
+
+class _ImagesToVerify:
+    """Holds the images of a few matched samples: those whose ids hash lowest.
+
+    That is a random choice, and the same one however the samples are distributed over processes and interrupted runs.
+    """
+
+    def __init__(self, n: int, n_words: int) -> None:
+        self._n = n
+        self._heaps: list[list[tuple[int, str, Any]]] = [[] for _ in range(n_words)]
+
+    def offer(self, samples: list[Sample], record: dict[str, Any]) -> None:
+        """Those of a window that matched."""
+        if not self._n:
+            return
+        by_id = {sample.id: sample.image for sample in samples}
+        for heap, matches in zip(self._heaps, record["matches"], strict=True):
+            for i, _ in matches:
+                name = record["samples"][i]["id"]
+                entry = (-rank_of(name), name, by_id[name])
+                if len(heap) < self._n:
+                    heapq.heappush(heap, entry)
+                elif entry[0] > heap[0][0]:
+                    heapq.heapreplace(heap, entry)
+
+    def of(self, w: int, states: States) -> dict[str, Any]:
+        """The images at hand of those chosen among all samples of the states."""
+        chosen = chosen_samples(states.sample_ids, self._n)
+        return {name: image for _, name, image in self._heaps[w] if name in chosen}
+
+
+def _verify(
+    lmm: "LMM",
+    states: States | StatesGroup,
+    found: Found,
+    images: _ImagesToVerify,
+    work: Work,
+    processes: Processes,
+) -> None:
+    failure = None
+    for key, w, _ in found.members():
+        one = states[key] if isinstance(states, StatesGroup) else states
+        try:
+            outcome = verify_states(lmm, one, images.of(w, one))
+        except VerificationError as error:
+            outcome = {"error": str(error)}
+        outcomes = processes.gather(outcome)
+        one.manifest["verified"] = combined(outcomes)
+        failure = failure or one.manifest["verified"].get("error")
+        if work.out is not None and processes.rank == 0:
+            path = Path(work.out)
+            rewrite_manifest(read_group(path)[key] if isinstance(states, StatesGroup) else path, one.manifest)
+    if failure:
+        raise VerificationError(failure)

@@ -1,13 +1,21 @@
-"""Greedy captions, and the hidden states that wrote them."""
+"""Captions, and the hidden states that wrote them."""
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TopPLogitsWarper,
+)
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
@@ -18,75 +26,191 @@ _SPECIAL_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_star
 
 @dataclass(frozen=True)
 class Generation:
-    """What a batch generated.
+    """What a batch generated, or read.
 
     Attributes
     ----------
     ids : list of lists of int
         For each sequence its generated tokens, up to and without the end of sequence. Never a token of the prompt.
-    states : Tensor or None
-        ``steps x batch x features``: entry ``[g, b]`` is the state that predicted token ``g`` of sequence ``b``.
+    states : list of Tensors, steps x batch x features
+        One for each recorded module: entry ``[g, b]`` is the state that predicted token ``g`` of sequence ``b``.
+    visual : list of lists of Tensors, visual tokens x features
+        For each recorded module and sequence the states at its visual tokens, when they were asked for.
     """
 
     ids: list[list[int]]
-    states: torch.Tensor | None
+    states: list[torch.Tensor] = field(default_factory=list)
+    visual: list[list[torch.Tensor]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Which states to keep.
+
+    Attributes
+    ----------
+    modules : sequence of Modules
+        Those whose outputs are states.
+    visual : Tensor of bool, batch x positions, or None
+        Where the visual tokens of each prompt are, if their states are wanted.
+    """
+
+    modules: Sequence[nn.Module] = ()
+    visual: torch.Tensor | None = None
+
+
+NOTHING = Record()
 
 
 @torch.inference_mode()
-def generate(lmm: "LMM", inputs: Mapping[str, Any], max_new_tokens: int, layer: nn.Module | None = None) -> Generation:
-    """Continues every prompt of ``inputs`` greedily, keeping the states after ``layer`` when one is named.
+def generate(
+    lmm: "LMM",
+    inputs: Mapping[str, Any],
+    max_new_tokens: int,
+    record: Record = NOTHING,
+    sampler: LogitsProcessor | None = None,
+) -> Generation:
+    """Continues every prompt of ``inputs``, greedily unless a sampler is given.
 
     Raises
     ------
     ValueError
         If ``max_new_tokens`` is not positive or the batch is not padded on the left.
     RuntimeError
-        If the layer did not run exactly once a token (then its states belong to no token).
+        If a module did not run exactly once a token (then its states belong to no token).
     """
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     _check_left_padding(inputs)
     steps = _StepCounter()
     end = lmm.eos_token_ids
-    with last_positions(layer) as kept, greedy(lmm.model):
+    # With left padding the last position is the one that predicts. It is copied, so that the sequence's other states
+    # can be freed.
+    settings = {"eos_token_id": end or None, "pad_token_id": lmm.tokenizer.pad_token_id}
+    with _recording(lmm, record, lambda hidden: hidden[:, -1].clone()) as kept, greedy(lmm.model, settings):
         sequences = lmm.model.generate(
             **inputs,
             max_new_tokens=max_new_tokens,
-            eos_token_id=end or None,
-            pad_token_id=lmm.tokenizer.pad_token_id,
-            logits_processor=LogitsProcessorList([steps]),
+            stopping_criteria=StoppingCriteriaList([steps]),
+            **({} if sampler is None else {"logits_processor": LogitsProcessorList([sampler])}),
         )
     # Whether the prompt is returned too differs between architectures; the number of steps does not.
     ids = [_until_end(row, end) for row in sequences[:, sequences.shape[1] - steps.count :].tolist()]
-    if layer is None:
-        return Generation(ids, None)
-    if len(kept) != steps.count:
-        raise RuntimeError(
-            f"the hooked layer ran {len(kept)} times for {steps.count} generated tokens: "
-            f"{type(lmm.model).__name__} does not compute one position a step"
-        )
-    return Generation(ids, torch.stack(kept))
+    for states in kept.states:
+        if len(states) != steps.count:
+            raise RuntimeError(
+                f"the hooked module ran {len(states)} times for {steps.count} generated tokens: "
+                f"{type(lmm.model).__name__} does not compute one position a step"
+            )
+    return Generation(ids, [torch.stack(states) for states in kept.states], kept.visual)
 
 
-class _StepCounter(LogitsProcessor):
-    """Counts generated tokens: it is called once for each and leaves the scores alone."""
+@torch.inference_mode()
+def read(lmm: "LMM", inputs: Mapping[str, Any], ids: list[list[int]], record: Record) -> Generation:
+    """The states with which the model predicts tokens that are given (teacher forcing), in one forward pass.
+
+    Each module's states have one entry more than the longest of ``ids`` has tokens: the last one of a sequence is the
+    state at its last token. What lies beyond a sequence's own end belongs to no token.
+    """
+    _check_left_padding(inputs)
+    n = max(map(len, ids)) + 1
+    arguments = continued(lmm, inputs, ids)
+    if "logits_to_keep" in inspect.signature(lmm.model.forward).parameters:
+        arguments["logits_to_keep"] = 1  # those of every position of the prompt would be the largest array of all
+    with _recording(lmm, record, lambda hidden: hidden[:, -n:].transpose(0, 1).clone()) as kept:
+        lmm.model(**arguments, use_cache=False)
+    for states in kept.states:
+        if len(states) != 1:
+            raise RuntimeError(f"the hooked module ran {len(states)} times in one pass of {type(lmm.model).__name__}")
+    return Generation(ids, [states[0] for states in kept.states], kept.visual)
+
+
+def continued(lmm: "LMM", inputs: Mapping[str, Any], ids: list[list[int]]) -> dict[str, Any]:
+    """Inputs of a forward pass over the prompts and the tokens that follow them, the shorter ones padded on the right.
+
+    The last position of an encoder-decoder's prompt is the token that its decoder starts with.
+    """
+    continued = dict(inputs)
+    prompt = inputs.get("input_ids")
+    device = lmm.device if prompt is None else prompt.device
+    n = max(map(len, ids))
+    pad = lmm.tokenizer.pad_token_id
+    tail = torch.tensor([[*row, *[pad] * (n - len(row))] for row in ids], dtype=torch.long, device=device)
+    if lmm.model.config.is_encoder_decoder:
+        start = inputs.get("decoder_input_ids")
+        if start is None:
+            start = torch.full((len(ids), 1), _decoder_start(lmm), device=device)
+        continued["decoder_input_ids"] = torch.cat([start, tail], dim=1)
+        return continued
+    mask = torch.tensor([[1] * len(row) + [0] * (n - len(row)) for row in ids], device=device).reshape(len(ids), n)
+    for key, value in inputs.items():
+        if not isinstance(value, torch.Tensor) or prompt is None or value.shape != prompt.shape:
+            continue
+        # Of further inputs, token types: what is generated is text, type 0.
+        added = {"input_ids": tail, "attention_mask": mask}.get(key, torch.zeros_like(tail))
+        continued[key] = torch.cat([value, added.to(value.dtype)], dim=1)
+    return continued
+
+
+def _decoder_start(lmm: "LMM") -> int:
+    settings = (lmm.model.generation_config, lmm.model.config, lmm.model.config.get_text_config(decoder=True))
+    for name in ("decoder_start_token_id", "bos_token_id"):
+        for config in settings:
+            if getattr(config, name, None) is not None:
+                return getattr(config, name)
+    raise ValueError(f"{type(lmm.model).__name__} does not say with which token its decoder starts")
+
+
+class GumbelSampler(LogitsProcessor):
+    """Draws from the model's distribution: the largest of logits to which Gumbel noise is added is such a draw.
+
+    Every sequence has noise of its own, which depends on its seed and the step alone, so that it says the same in any
+    batch and in any process.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        One a sequence.
+    temperature : float
+        Positive; what the logits are divided by.
+    top_p : float
+        Only the most probable tokens that together have this probability can be drawn.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float, top_p: float) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._temperature = temperature
+        self._likely = TopPLogitsWarper(top_p) if top_p < 1 else None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        scores = scores.double() / self._temperature
+        if self._likely is not None:
+            scores = self._likely(input_ids, scores)
+        size = scores.shape[1]
+        noise = torch.stack([torch.rand(size, generator=g, dtype=torch.float64) for g in self._generators])
+        return scores - (-noise.log()).log().to(scores.device)
+
+
+class _StepCounter(StoppingCriteria):
+    """Counts generated tokens: it is called once for each and stops none. (Janus hands no logits processor on.)"""
 
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         self.count += 1
-        return scores
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 @contextmanager
-def greedy(model: nn.Module) -> Iterator[None]:
+def greedy(model: nn.Module, settings: Mapping[str, Any]) -> Iterator[None]:
     """Lets ``generate`` take the argmax of the logits, and nothing else, as the next token.
 
     Checkpoints ship settings that bend this: sampling, beams, penalties on repetition, tokens forced or forbidden.
     With these a caption would depend on more than the state that is analysed. What is not named in a call of
     ``generate`` comes from the model's own settings, so these are replaced, and put back afterwards. The language model
-    inside a multimodal one may have settings, too.
+    inside a multimodal one may have settings, too. ``settings`` are those that hold instead: some classes' ``generate``
+    names them itself in its call of another one, so that they cannot be named in its own.
     """
     own = [(m, m.generation_config) for m in model.modules() if hasattr(m, "generation_config")]
     own = [(module, settings) for module, settings in own if isinstance(settings, GenerationConfig)]
@@ -99,22 +223,44 @@ def greedy(model: nn.Module) -> Iterator[None]:
             module.generation_config = settings
 
 
-@contextmanager
-def last_positions(layer: nn.Module | None) -> Iterator[list[torch.Tensor]]:
-    """Collects the last position of every output of ``layer``: with left padding, the one that predicts.
+@dataclass
+class _Kept:
+    states: list[list[torch.Tensor]]
+    visual: list[list[torch.Tensor]]
 
-    Copies that one vector a sequence, so that the whole sequence's states can be freed. Removes its own hook and no
-    other, however the block ends.
+
+@contextmanager
+def _recording(lmm: "LMM", record: Record, keep: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[_Kept]:
+    """Collects what ``keep`` takes of every output, and the visual tokens of the first one.
+
+    Removes its own hooks and no others, however the block ends.
     """
-    kept: list[torch.Tensor] = []
-    if layer is None:
-        yield kept
-        return
-    handle = layer.register_forward_hook(lambda module, args, output: kept.append(_hidden(output)[:, -1].clone()))
+    kept = _Kept([[] for _ in record.modules], [])
+    if record.visual is not None:
+        kept.visual = [[] for _ in record.modules]
+
+    def hook_of(m: int) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            hidden = _hidden(output)
+            if record.visual is not None and not kept.states[m]:
+                kept.visual[m] = _at(hidden, record.visual, type(lmm.model).__name__)
+            kept.states[m].append(keep(hidden))
+
+        return hook
+
+    handles = [module.register_forward_hook(hook_of(m)) for m, module in enumerate(record.modules)]
     try:
         yield kept
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+
+
+def _at(hidden: torch.Tensor, positions: torch.Tensor, model: str) -> list[torch.Tensor]:
+    n = positions.shape[1]
+    if hidden.shape[1] < n:
+        raise RuntimeError(f"{model} computes {hidden.shape[1]} positions of a prompt of {n} tokens")
+    return [states[:n][there.to(states.device)] for states, there in zip(hidden, positions, strict=True)]
 
 
 def _hidden(output: Any) -> torch.Tensor:
@@ -126,8 +272,9 @@ def _hidden(output: Any) -> torch.Tensor:
 
 
 def _check_left_padding(inputs: Mapping[str, Any]) -> None:
-    mask = inputs.get("attention_mask")
-    if mask is not None and mask.ndim == 2 and not bool(mask[:, -1].all()):
+    mask, ids = inputs.get("attention_mask"), inputs.get("input_ids")
+    # Without input_ids the mask is that of an encoder's patches (Pix2Struct).
+    if mask is not None and ids is not None and mask.shape == ids.shape and not bool(mask[:, -1].all()):
         raise ValueError("the processor padded the prompts on the right; batches need padding_side='left'")
 
 

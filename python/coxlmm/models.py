@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -16,15 +16,17 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
-from coxlmm.architecture import Architecture, loaded_weights
+from coxlmm.architecture import Architecture, UnsupportedModelError, image_token_id, loaded_weights
 from coxlmm.errors import CoxlmmError
 from coxlmm.generation import generate
 from coxlmm.images import open_image
 from coxlmm.words import DecodedTokens
 
 if TYPE_CHECKING:
-    from coxlmm.extraction import Progress, TokenChoice
-    from coxlmm.states import States
+    from coxlmm.extraction import Progress
+    from coxlmm.samples.sample import References
+    from coxlmm.settings import Position, Stream, TokenChoice
+    from coxlmm.states import States, StatesGroup
 
 IMAGE_MARK = "<image>"
 _INSTRUCTION = "Describe the image in one sentence."
@@ -170,20 +172,93 @@ class LMM:
             ids = self.tokenizer.eos_token_id
         return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
 
-    def layer_index(self, layer: int) -> int:
-        """A layer's number from 0, of a number that may count from the end.
+    def layer_index(self, layer: int | str) -> int:
+        """A layer's number from 0, of a number that may count from the end, or of the name of its module.
 
         Raises
         ------
         LayerError
             If there is no such layer.
         """
+        name = self.architecture.layers_name
+        if isinstance(layer, str):
+            prefix, _, number = layer.rpartition(".")
+            if prefix == name and number.isdecimal() and int(number) < self.n_layers:
+                return int(number)
+            raise LayerError(
+                f"there is no decoder layer {layer!r}: they are called {name}.0 to {name}.{self.n_layers - 1}"
+            )
         if not -self.n_layers <= layer < self.n_layers:
             raise LayerError(
                 f"layer {layer} is out of range: the model has {self.n_layers} decoder layers, "
                 f"0 to {self.n_layers - 1} or -{self.n_layers} to -1"
             )
         return layer % self.n_layers
+
+    def layer_indices(self, layer: "int | str | Sequence[int | str]") -> list[int]:
+        """The numbers from 0 of one layer, of several, or of "all".
+
+        Raises
+        ------
+        LayerError
+            If there is no such layer, none is named, or one is named twice.
+        """
+        if layer == "all":
+            return list(range(self.n_layers))
+        if isinstance(layer, (int, str)):
+            return [self.layer_index(layer)]
+        indices = [self.layer_index(one) for one in layer]
+        if not indices:
+            raise LayerError('layer is an empty sequence: name at least one, or "all"')
+        repeated = [i for i in indices if indices.count(i) > 1]
+        if repeated:
+            raise LayerError(f"layer {repeated[0]} is named twice among {list(layer)}")
+        return indices
+
+    def module_of(self, layer: int, stream: "Stream" = "residual") -> nn.Module:
+        """The module whose output is the state of a layer.
+
+        Parameters
+        ----------
+        layer : int
+            From 0.
+        stream : {"residual", "attention", "mlp"}
+            The layer itself, or its self-attention or feed-forward sublayer. What a sublayer gives is its own output,
+            before the norm that some models (Gemma 2 and 3) apply to it before they add it to the residual stream.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the layer has no such part; the message has those that it has.
+        """
+        return self.architecture.part(layer, stream)
+
+    def visual_positions(self, inputs: Mapping[str, Any]) -> torch.Tensor:
+        """Which positions of the prompts are visual tokens.
+
+        Parameters
+        ----------
+        inputs : mapping
+            As :meth:`inputs` gives them.
+
+        Returns
+        -------
+        Tensor of bool, batch x positions
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the language model does not read visual tokens as a part of its text.
+        """
+        token = image_token_id(self.model, self.processor)
+        ids = inputs.get("input_ids")
+        found = None if token is None or ids is None else ids == token
+        if self.model.config.is_encoder_decoder or found is None or not bool(found.any(dim=1).all()):
+            raise UnsupportedModelError(
+                f"{type(self.model).__name__} has no visual tokens among those of its prompt (it has cross-attention, "
+                f"or puts them in front inside): their states cannot be told apart"
+            )
+        return found
 
     @torch.inference_mode()
     def normalize(self, states: ArrayLike) -> np.ndarray:
@@ -264,39 +339,152 @@ class LMM:
     def extract(
         self,
         images: Iterable[Any],
-        word: str,
+        word: str | Sequence[str] | None,
         *,
-        references: Iterable[str] | None = None,
-        layer: int = -1,
-        batch_size: int = 16,
-        max_new_tokens: int = 32,
+        references: "Iterable[References] | None" = None,
         sample_ids: Iterable[str] | None = None,
+        layer: int | str | Sequence[int | str] = -1,
+        stream: "Stream" = "residual",
+        position: "Position" = "predicting",
         token: "TokenChoice" = "first",
         case_sensitive: bool = False,
         plural: bool = False,
+        teacher_forced: bool = False,
+        max_new_tokens: int = 32,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        batch_size: int | Literal["auto"] = 16,
+        workers: int = 4,
+        on_error: Literal["record", "raise"] = "record",
         verify: int = 0,
         out: str | os.PathLike[str] | None = None,
+        resume: bool = True,
         progress: "Progress" = None,
-    ) -> "States":
-        """The states that predict ``word`` in the captions of ``images``: see :func:`coxlmm.extraction.extract`."""
-        from coxlmm.extraction import extract
+    ) -> "States | StatesGroup":
+        """The states that predict a word in the captions that the model writes.
 
-        return extract(
-            self,
-            images,
+        An image counts when its caption, and one of its references where it has any, hold the word. Its row is the
+        residual stream after decoder layer ``layer``, before the final norm, at the position whose next token is the
+        word's (first occurrence). Only generated tokens are searched, never the prompt. Captions are greedy: they are
+        the argmax of the logits whatever the checkpoint's own settings of generation say.
+
+        With ``out``, what is done is kept beside it in ``<out>.unfinished``, a few batches at a time. Interrupted at
+        any moment, even killed, and called again in the same way, it goes on from there and yields the same bytes as if
+        it had never been interrupted. Started as several processes (``torchrun``, ``accelerate launch``), it shares the
+        batches out, and every process returns the result, which is the one of a single process to the bit, provided
+        that each has the hardware and the number of threads that the single one has.
+
+        Parameters
+        ----------
+        images : iterable of PIL images, paths, :class:`coxlmm.samples.Sample`, or anything else the processor takes
+            Consumed eight batches at a time. :mod:`coxlmm.samples` has folders, COCO captions, JSON lines and others.
+        word : str, sequence of str, or None
+            A word or a phrase, matched on word boundaries: "cat" is not in "category". Several are looked for in the
+            same captions. None: every image counts, for positions that are not the word's.
+        references : iterable of str, or of lists of str, optional
+            What reference captions each image has, in order. Images without the word in one of them are not captioned.
+        sample_ids : iterable of str, optional
+            One an image, all different. Default: the paths as given, positions in ``images`` for what is no path.
+        layer : int, str, sequence of these, or "all"
+            Decoder layers: from 0, from the end (-1 is the last one), or by the name of the module. Several, even all,
+            cost one generation.
+        stream : {"residual", "attention", "mlp"}
+            The residual stream after the layer, or what the layer's attention or feed-forward sublayer gives: see
+            :meth:`module_of`.
+        position : {"predicting", "word", "prompt", "visual-mean", "visual"}
+            Which position's state: the one that predicts the word, the word's own (where its token is read), the last
+            one of the prompt, the mean over the image's visual tokens, or each of these, one row a token.
+        token : {"first", "last", "mean"}
+            Which state stands for a word of several tokens: that of its first token, its last, or the mean.
+        case_sensitive, plural
+            See :class:`coxlmm.words.WordMatcher`.
+        teacher_forced : bool
+            The model reads each image's reference (the first one that has a word) instead of writing a caption.
+        max_new_tokens : int
+            Longest caption.
+        temperature, top_p : float, seed : int
+            With a positive temperature captions are drawn from the model's distribution, which depends for each image
+            on the seed and its sample id alone. Default: greedy.
+        batch_size : int or "auto"
+            Images that go through the model at a time. "auto" begins with 64 and halves whenever memory runs out.
+        workers : int
+            Threads that open images ahead; 0 opens them when they are needed.
+        on_error : {"record", "raise"}
+            What becomes of an image that cannot be read: it is left out, and ``manifest["unreadable"]`` has its id and
+            the reason; or an error.
+        verify : int
+            So many samples, drawn at random, are computed again at the end, each in one plain forward pass of its own
+            without cache, batch or this library's hooks, and compared: see
+            :func:`coxlmm.verification.verify_states`. What came of it is in ``manifest["verified"]``.
+        out : path, optional
+            Where to save the states. They are there before they are verified.
+        resume : bool
+            Whether to go on with an unfinished extraction found at ``out``. One of other samples or with other
+            settings is refused; False starts anew.
+        progress : bool or callable
+            True for a progress bar, or ``progress(done, total)``, called after each batch with the number of images
+            done and their total number, None where it is unknown.
+
+        Returns
+        -------
+        States or StatesGroup
+            One row for each image that counts, in the order of ``images``. Where ``word`` or ``layer`` is a sequence or
+            "all": a mapping from words, from layer indices, or from pairs of both.
+
+        Raises
+        ------
+        WordNotFoundError
+            If no image counts; the message has the most frequent words that do occur. Of several words it is enough
+            that one occurs: a warning names the others.
+        ChangedRunError
+            If what is unfinished at ``out`` is another extraction; the message says which setting differs.
+        UnreadableImageError
+            If no image can be read, or one with ``on_error="raise"``.
+        ValueError
+            If two images have the same sample id, inputs differ in length, an option is not one of those above, or
+            states of this model cannot be verified.
+        LayerError
+            If there is no such layer.
+        VerificationError
+            If a verified state differs. The states are at ``out`` all the same, with the message in their manifest.
+        """
+        from coxlmm.extraction import Work, extract
+        from coxlmm.samples import as_samples
+        from coxlmm.settings import ExtractionSettings
+
+        settings = ExtractionSettings.of_words(
             word,
-            references=references,
-            layer=layer,
+            {"case_sensitive": case_sensitive, "plural": plural},
+            layers=tuple(self.layer_indices(layer)),
+            several_layers=layer == "all" or not isinstance(layer, (int, str)),
+            stream=stream,
+            position=position,
+            token=token,
             batch_size=batch_size,
             max_new_tokens=max_new_tokens,
-            sample_ids=sample_ids,
-            token=token,
-            case_sensitive=case_sensitive,
-            plural=plural,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            teacher_forced=teacher_forced,
+        )
+        work = Work(
+            total=len(images) if isinstance(images, Sized) else None,
+            on_error=on_error,
+            workers=workers,
             verify=verify,
             out=out,
+            resume=resume,
             progress=progress,
         )
+        return extract(self, as_samples(images, references, sample_ids), settings, work)
+
+    def caption_ids(self, caption: str) -> list[int]:
+        """The tokens of a caption as a continuation of the prompt: after a space where that ends within a sentence."""
+        text = caption.strip()
+        if self.prompt[-1:].isalnum():
+            text = " " + text
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _to_model(self, value: Any) -> Any:
         if not isinstance(value, torch.Tensor):

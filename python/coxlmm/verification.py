@@ -1,15 +1,18 @@
 """Recomputing extracted states from scratch: the check that extraction can be asked to make of itself."""
 
-import random
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from coxlmm.captioner import pick
 from coxlmm.errors import CoxlmmError
+from coxlmm.generation import Record, continued, read
 from coxlmm.images import open_image
-from coxlmm.words import TokenSpan
+from coxlmm.states import States
+from coxlmm.words import TokenSpan, WordMatcher
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
@@ -23,59 +26,45 @@ class VerificationError(CoxlmmError, RuntimeError):
     """A state that was computed again differs from the one that was extracted."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """What it takes to compute a sample's states again.
-
-    ``states`` are those that predicted the word's tokens, ``len(span) x features``.
-    """
-
-    sample_id: str
-    image: Any
-    index: int
-    ids: list[int]
-    span: TokenSpan
-    states: np.ndarray
-
-
-class Reservoir:
-    """``size`` of the candidates offered, each with the same chance, without holding the rest."""
-
-    def __init__(self, size: int) -> None:
-        self.drawn: list[Candidate] = []
-        self._size = size
-        self._offered = 0
-        self._random = random.Random(0)
-
-    def offer(self, candidate: Candidate) -> None:
-        self._offered += 1
-        if len(self.drawn) < self._size:
-            self.drawn.append(candidate)
-        elif self._size:
-            slot = self._random.randrange(self._offered)
-            if slot < self._size:
-                self.drawn[slot] = candidate
-
-
 def require_verifiable(lmm: "LMM") -> None:
     """Raises ValueError for models that :func:`verify_states` cannot check: to be asked before long work.
 
-    These are encoder-decoder models, whose passes it does not know how to arrange, and precisions without a tolerance.
+    These are the precisions without a tolerance.
     """
-    if lmm.model.config.is_encoder_decoder:
-        raise ValueError(f"verify works for decoder-only models, {type(lmm.model).__name__} is an encoder-decoder")
     if lmm.model.dtype not in TOLERANCE:
         known = ", ".join(str(dtype).removeprefix("torch.") for dtype in TOLERANCE)
         raise ValueError(f"verify knows the tolerance of {known}, the model is in {lmm.model.dtype}")
 
 
-def verify_states(lmm: "LMM", candidates: list[Candidate], layer: int) -> dict[str, Any]:
-    """Computes states again and compares.
+def rank_of(sample_id: str) -> int:
+    """A random number that a sample has whenever and wherever it is asked."""
+    return int.from_bytes(hashlib.sha256(sample_id.encode(errors="surrogatepass")).digest()[:8], "big")
+
+
+def chosen_samples(sample_ids: Iterable[str], n: int) -> set[str]:
+    """Ids of ``n`` samples drawn at random, the same ones every time."""
+    return set(sorted(set(sample_ids), key=rank_of)[:n])
+
+
+def verify_states(lmm: "LMM", states: States, images: Mapping[str, Any]) -> dict[str, Any]:
+    """Computes the states of some samples again and compares.
 
     Each image is put through the model alone, with its generated tokens already in place, in one forward pass without
-    cache and without a hook of this library; transformers' own ``hidden_states`` are what is compared with. For the
-    last layer these are normalised, so there ``normalize(state)`` is compared, which covers the final norm, and the
-    output embedding is covered too: ``W_U`` must rank the same token first as the model's logits.
+    cache and without a hook; transformers' own ``hidden_states`` are what is compared with. For the last layer these
+    are normalised, so there ``normalize(state)`` is compared, which covers the final norm, and for the states that
+    predict a word the output embedding is covered too: ``W_U`` must rank the same token first as the model's logits.
+
+    Outputs of attention and MLP, and means at the last layer, are nowhere among ``hidden_states``: of these the pass is
+    the same, but the states are taken by a hook.
+
+    Parameters
+    ----------
+    lmm : LMM
+        The model that the states are of, with the same prompt.
+    states : States
+        With ``tokens``, and a manifest of :meth:`coxlmm.LMM.extract`.
+    images : mapping
+        The images to check, by sample id.
 
     Returns
     -------
@@ -88,59 +77,111 @@ def verify_states(lmm: "LMM", candidates: list[Candidate], layer: int) -> dict[s
     VerificationError
         If a state is off by more than the tolerance; the message names the sample.
     ValueError
-        See :func:`require_verifiable`.
+        See :func:`require_verifiable`; or if the states are of another prompt, or do not tell what is needed.
     """
     require_verifiable(lmm)
+    manifest = states.manifest
+    if states.tokens is None or "layer" not in manifest:
+        raise ValueError("these states do not tell their tokens or their layer, without which none can be verified")
+    if manifest.get("prompt", lmm.prompt) != lmm.prompt:
+        raise ValueError(
+            f"the states were extracted with the prompt {manifest['prompt']!r}, but the model has {lmm.prompt!r}: "
+            f"load it with prompt=states.manifest['prompt']"
+        )
     tolerance = TOLERANCE[lmm.model.dtype]
+    layer, position = manifest["layer"], manifest.get("position", "predicting")
+    is_last = layer == lmm.n_layers - 1
     worst = 0.0
-    for candidate in candidates:
-        states, logits = _plain_forward(lmm, candidate, layer)
-        extracted = candidate.states
-        if layer == lmm.n_layers - 1:
+    ids = np.array(states.sample_ids)
+    for name, image in images.items():
+        rows = np.flatnonzero(ids == name)
+        if len(rows) == 0:
+            raise ValueError(f"there are no states of a sample {name!r}")
+        tokens = list(states.tokens[rows[0]])
+        span = _span(lmm, manifest, tokens, name)
+        extracted = states.X[rows]
+        expected, logits, normalized = _plain_forward(lmm, image, tokens, span, manifest)
+        if normalized:
             extracted = lmm.normalize(extracted)
-        error = float(np.max(np.linalg.norm(extracted - states, axis=1) / np.linalg.norm(states, axis=1)))
+        if extracted.shape != expected.shape:
+            raise VerificationError(
+                f"sample {name!r} has {len(extracted)} states, computed again {len(expected)}: is it the same image?"
+            )
+        error = float(np.max(np.linalg.norm(extracted - expected, axis=1) / np.linalg.norm(expected, axis=1)))
         if not error <= tolerance:
             raise VerificationError(
-                f"the state of sample {candidate.sample_id!r} at layer {layer} differs from the one of a plain forward "
-                f"pass by {error:.1e} of its norm (tolerance {tolerance:.0e})"
+                f"the state of sample {name!r} at layer {layer} differs from the one of a plain forward pass by "
+                f"{error:.1e} of its norm (tolerance {tolerance:.0e})"
             )
-        if layer == lmm.n_layers - 1:
-            _check_ranking(lmm, candidate, extracted, logits)
+        if is_last and normalized and position == "predicting":
+            _check_ranking(lmm, name, extracted, logits)
         worst = max(worst, error)
-    return {"n": len(candidates), "max_relative_error": worst, "tolerance": tolerance}
+    return {"n": len(images), "max_relative_error": worst, "tolerance": tolerance}
+
+
+def combined(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
+    """One outcome of those that several processes had, each of its own samples."""
+    for outcome in outcomes:
+        if "error" in outcome:
+            return outcome
+    worst = max(outcome["max_relative_error"] for outcome in outcomes)
+    return outcomes[0] | {"n": sum(outcome["n"] for outcome in outcomes), "max_relative_error": worst}
+
+
+def _span(lmm: "LMM", manifest: Mapping[str, Any], tokens: list[int], name: str) -> TokenSpan:
+    """Where the word is among the tokens; anywhere for positions that are not a word's."""
+    if manifest.get("position", "predicting") not in ("predicting", "word"):
+        return TokenSpan(0, 1)
+    decoded = lmm.decode_with_spans(tokens)
+    span = WordMatcher.of(manifest).find_tokens(decoded)
+    if span is None:
+        raise VerificationError(f"the tokens of sample {name!r} say {decoded.text!r}, without {manifest['word']!r}")
+    return span
 
 
 @torch.inference_mode()
-def _plain_forward(lmm: "LMM", candidate: Candidate, layer: int) -> tuple[np.ndarray, np.ndarray]:
-    start, stop = candidate.span
-    inputs = lmm.inputs([open_image(candidate.image, candidate.index)])
-    # The state that predicts token g is computed from the prompt and the tokens before g.
-    inputs = _continued(inputs, candidate.ids[: stop - 1])
-    outputs = lmm.model(**inputs, use_cache=False, output_hidden_states=True)
-    # From the end: some models put their visual tokens in front only inside.
-    states = outputs.hidden_states[layer + 1][0, start - stop :]
-    logits = outputs.logits[0, start - stop :]
-    return states.float().cpu().numpy(), logits.float().cpu().numpy()
+def _plain_forward(
+    lmm: "LMM", image: Any, tokens: list[int], span: TokenSpan, manifest: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The rows of one sample, the logits beside those that predict its word, and whether rows are normalised."""
+    layer, stream = manifest["layer"], manifest.get("stream", "residual")
+    position, token = manifest.get("position", "predicting"), manifest["token"]
+    inputs = lmm.inputs([open_image(image, 0)])
+    visual = lmm.visual_positions(inputs) if position in ("visual", "visual-mean") else None
+    is_last = layer == lmm.n_layers - 1
+    is_mean = position == "visual-mean" or (token == "mean" and position in ("predicting", "word"))
+    if stream != "residual" or (is_last and is_mean):
+        kept = read(lmm, inputs, [tokens], Record([lmm.module_of(layer, stream)], visual))
+        states = kept.states[0][:, 0]
+        at_visual = kept.visual[0][0] if visual is not None else None
+        normalized, logits = False, states[:0]
+    else:
+        outputs = lmm.model(**continued(lmm, inputs, [tokens]), use_cache=False, output_hidden_states=True)
+        # Encoder-decoders have a pair of these.
+        hidden = getattr(outputs, "decoder_hidden_states", None) or outputs.hidden_states
+        states = hidden[layer + 1][0]
+        at_visual = None if visual is None else states[: visual.shape[1]][visual[0].to(states.device)]
+        # From the end: some models put their visual tokens in front only inside.
+        states, logits = states[-len(tokens) - 1 :], outputs.logits[0, -len(tokens) - 1 :]
+        normalized = is_last
+    shift = position == "word"
+    if at_visual is not None:
+        rows = at_visual
+    elif position == "prompt":
+        rows = states[:1]
+    else:
+        rows = states[span.start + shift : span.stop + shift]
+    rows = rows.float().cpu().numpy()
+    logits = logits[span.start : span.stop].float().cpu().numpy()
+    if position == "visual-mean":
+        return rows.mean(axis=0, keepdims=True), logits, normalized
+    if position in ("predicting", "word"):
+        # The logits of the same token; of several there is no mean that ranks one first.
+        return pick(rows, token), pick(logits, token) if len(logits) else logits, normalized
+    return rows, logits, normalized
 
 
-def _continued(inputs: dict[str, Any], ids: list[int]) -> dict[str, Any]:
-    prompt = inputs["input_ids"]
-    tail = torch.tensor([ids], dtype=prompt.dtype, device=prompt.device)
-    continued = dict(inputs)
-    for key, value in inputs.items():
-        if not isinstance(value, torch.Tensor) or value.shape != prompt.shape:
-            continue
-        if key == "input_ids":
-            added = tail
-        elif key == "attention_mask":
-            added = torch.ones_like(tail, dtype=value.dtype)
-        else:  # token types: what is generated is text, type 0
-            added = torch.zeros_like(tail, dtype=value.dtype)
-        continued[key] = torch.cat([value, added], dim=1)
-    return continued
-
-
-def _check_ranking(lmm: "LMM", candidate: Candidate, normalized: np.ndarray, logits: np.ndarray) -> None:
+def _check_ranking(lmm: "LMM", name: str, normalized: np.ndarray, logits: np.ndarray) -> None:
     embedding = lmm.architecture.output_embedding
     with torch.inference_mode():
         device = lmm.device if embedding.weight.is_meta else embedding.weight.device
@@ -152,7 +193,7 @@ def _check_ranking(lmm: "LMM", candidate: Candidate, normalized: np.ndarray, log
     close = best - logits[tokens, top] <= TOLERANCE[lmm.model.dtype] * np.abs(logits).max(axis=1)
     if not close.all():
         raise VerificationError(
-            f"sample {candidate.sample_id!r}: final norm and output embedding ({type(lmm.final_norm).__name__}, "
+            f"sample {name!r}: final norm and output embedding ({type(lmm.final_norm).__name__}, "
             f"{type(embedding).__name__}) rank {lmm.decode_token(top[~close][0])!r} first where the model predicts "
             f"{lmm.decode_token(logits[~close][0].argmax())!r}: they are not this model's"
         )

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "python" / "coxlmm"
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
     "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "vocabulary", "architecture",
-    "images", "samples", "generation", "models", "states_files", "states", "settings", "journal", "verification",
+    "images", "samples", "generation", "models", "states_files", "states", "settings", "journal", "processes",
+    "captioner", "parts", "verification",
     "extraction", "estimators", "distributed", "grounding", "dictionary", "serialization", "published", "explanation",
     "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip

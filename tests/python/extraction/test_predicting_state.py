@@ -1,11 +1,14 @@
 """On a model whose every state is known: the extracted state is the one that predicts the word."""
 
+import re
+
 import numpy as np
 import pytest
 from tiny_models import SpeakingLlava, byte_level_tokenizer, image
 
 from coxlmm import LMM
 from coxlmm.generation import generate
+from coxlmm.images import UnreadableImageError
 from coxlmm.words import WordNotFoundError
 
 SENTENCES = ["a red dog", "one blue zebra runs", "the tabby category", "two Cats", "this hot dog"]
@@ -97,7 +100,7 @@ def test_references_are_matched_by_the_same_rules(lmm, speaker):
     assert states.captions == ["a red dog", "this hot dog"]
     assert states.references == [("A DOG",), ("a hot-dog",)]
     assert states.manifest["counts"] == {
-        "seen": 5, "without_word_in_reference": 2, "without_word_in_caption": 1, "matched": 2,
+        "seen": 5, "without_word_in_reference": 2, "unreadable": 0, "without_word_in_caption": 1, "matched": 2,
     }  # fmt: skip
 
 
@@ -117,20 +120,23 @@ def test_generation_cut_short(lmm, speaker):
         lmm.extract(speaker.images, "dog", max_new_tokens=2)
 
 
-def test_images_are_consumed_a_batch_at_a_time(lmm, speaker):
+def test_images_are_consumed_a_few_batches_at_a_time(lmm, speaker):
     drawn = []
 
     def stream():
-        for i in range(10):
+        for i in range(50):
             drawn.append(i)
             yield speaker.images[i % 5]
 
     reports = []
     states = lmm.extract(
-        stream(), "dog", batch_size=4, progress=lambda done, total: reports.append((done, total, len(drawn)))
+        stream(), "dog", batch_size=1, workers=0, progress=lambda *report: reports.append((*report, len(drawn)))
     )
-    assert states.sample_ids == ["0", "4", "5", "9"]
-    assert reports == [(4, None, 4), (8, None, 8), (10, None, 10), (10, None, 10)]
+    assert states.sample_ids == [str(i) for i in range(50) if i % 5 in (0, 4)]
+    assert [done for done, _, _ in reports] == [*range(1, 51), 50]
+    assert all(total is None for _, total, _ in reports)
+    # A window of eight batches is filled before its first one is captioned.
+    assert [ahead - done for done, _, ahead in reports[:8]] == [7, 6, 5, 4, 3, 2, 1, 0]
 
 
 def test_progress_counts_the_images_that_references_rule_out(lmm, speaker):
@@ -184,8 +190,15 @@ def test_any_mode_of_image(lmm, speaker):
 def test_an_unreadable_image_is_named(lmm, speaker, tmp_path, content):
     broken = tmp_path / "broken.png"
     broken.write_bytes(content)
-    with pytest.raises(ValueError, match=r"image 1 .*broken\.png"):
-        lmm.extract([speaker.images[0], broken], "dog")
+    states = lmm.extract([speaker.images[0], broken, speaker.images[4]], "dog")
+    assert states.sample_ids == ["0", "2"]
+    assert states.manifest["counts"]["unreadable"] == 1
+    (recorded,) = states.manifest["unreadable"]
+    assert recorded["id"] == str(broken)
+    with pytest.raises(UnreadableImageError, match=rf"broken\.png.*{re.escape(recorded['reason'])}"):
+        lmm.extract([speaker.images[0], broken], "dog", on_error="raise")
+    with pytest.raises(UnreadableImageError, match=r"any of 2 images, of which .*broken\.png.* is the first"):
+        lmm.extract([broken, tmp_path / "absent.png"], "dog")
     with pytest.raises(ValueError, match=r"image 0 .*absent\.png"):
         lmm.caption([tmp_path / "absent.png"])
     truncated = tmp_path / "truncated.png"
@@ -212,8 +225,8 @@ def test_misuse(lmm, speaker, tmp_path):
         lmm.extract(iter(images), "dog", references=iter(["dog"]))
     with pytest.raises(TypeError, match="single string 'dog'"):
         lmm.extract(images, "dog", references="dog")
-    with pytest.raises(TypeError, match="image 0 must be a string, got list"):
-        lmm.extract(images, "dog", references=[["dog"]] * 5)
+    with pytest.raises(TypeError, match="image 0 must be a string or a list of strings, got int"):
+        lmm.extract(images, "dog", references=[1] * 5)
     with pytest.raises(ValueError, match="'middle'"):
         lmm.extract(images, "dog", token="middle")
     with pytest.raises(IndexError, match=r"layer 3 .* 3 decoder layers"):
