@@ -41,7 +41,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """A family that cannot be built or does not write captions here; ``build`` raises an error with ``reason`` in it."""
+    """A family that cannot be used here: ``build`` raises an error that says ``reason``."""
 
     name: str
     build: Callable[[], Any]

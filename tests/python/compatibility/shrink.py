@@ -12,20 +12,22 @@ TEXT_LAYERS, OTHER_LAYERS = 4, 2  # 4: long enough for the patterns in which dec
 WIDTH = 32  # of every residual stream, so that whatever connects two of them fits
 IMAGE, PATCH = 32, 8  # pixels
 TINY = {
-    **dict.fromkeys(
-        ("hidden_size", "embed_dim", "out_hidden_size", "d_model", "projection_dim", "vision_output_dim",
-         "projector_input_dim", "projector_output_dim", "embedding_size"), WIDTH),
+    **dict.fromkeys(("hidden_size", "embed_dim", "out_hidden_size", "d_model", "projection_dim", "vision_output_dim",
+                     "word_embed_proj_dim", "encoder_hidden_size", "patch_embed_hidden_size", "projector_hidden_size",
+         "alignment_intermediate_size", "text_hidden_size", "projector_input_dim", "projector_output_dim", "embedding_size"), WIDTH),
     **dict.fromkeys(("intermediate_size", "intermediate_size_mlp", "moe_intermediate_size", "ffn_dim",
-                     "shared_expert_intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim"), 48),
-    **dict.fromkeys(("num_attention_heads", "num_heads", "attention_heads", "resampler_n_heads", "linear_num_value_heads",
-                     "encoder_attention_heads", "decoder_attention_heads"), 4),
+                     "shared_expert_intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff"), 48),
+    **dict.fromkeys(("num_attention_heads", "num_heads", "attention_heads", "resampler_n_heads",
+                     "linear_num_value_heads", "encoder_attention_heads", "decoder_attention_heads"), 4),
     **dict.fromkeys(("num_key_value_heads", "linear_num_key_heads", "resampler_n_latents"), 2),
-    **dict.fromkeys(("head_dim", "global_head_dim", "resampler_head_dim", "linear_key_head_dim", "linear_value_head_dim",
-                     "query_pre_attn_scalar", "hidden_size_per_layer_input", "laurel_rank"), 8),
+    **dict.fromkeys(("head_dim", "global_head_dim", "resampler_head_dim", "linear_key_head_dim",
+                     "linear_value_head_dim", "query_pre_attn_scalar", "d_kv", "hidden_size_per_layer_input",
+                     "laurel_rank"), 8),
     **dict.fromkeys(("num_local_experts", "num_experts", "moe_num_experts", "n_routed_experts"), 4),
     **dict.fromkeys(("num_experts_per_tok", "moe_topk"), 2),
-    **dict.fromkeys(("num_hidden_layers", "depth", "resampler_depth", "num_global_layers", "encoder_layers"), OTHER_LAYERS),
-    "decoder_layers": TEXT_LAYERS,
+    **dict.fromkeys(("num_hidden_layers", "depth", "resampler_depth", "num_global_layers",
+                     "encoder_layers"), OTHER_LAYERS),
+    **dict.fromkeys(("decoder_layers", "num_layers", "num_decoder_layers", "layers"), TEXT_LAYERS),
     "image_size": IMAGE,
     "patch_size": PATCH,
     "num_position_embeddings": (IMAGE // PATCH) ** 2,
@@ -80,6 +82,8 @@ def randomize(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Non
             parameter.fill_(1.0)
     embedding = model.get_output_embeddings()
     if embedding is not None:
+        if embedding.weight is model.get_input_embeddings().weight:
+            embedding.weight /= WIDTH**0.5  # else every token predicts itself
         words = {f" {word}" for word in WORDS}
         silent = [i for i in range(len(tokenizer)) if tokenizer.decode([i]) not in words]
         silent += range(len(tokenizer), len(embedding.weight))

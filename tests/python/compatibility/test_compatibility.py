@@ -6,11 +6,10 @@ from compatibility.recipes import CHECKS, Unavailable
 from tiny_models import one_thread  # noqa: F401
 
 FAMILIES = {family.name: family for family in table.FAMILIES}
+UNAVAILABLE = [name for name, family in FAMILIES.items() if isinstance(family, Unavailable)]
 
 
-@pytest.fixture(
-    scope="module", params=[name for name, family in FAMILIES.items() if not isinstance(family, Unavailable)]
-)
+@pytest.fixture(scope="module", params=[name for name in FAMILIES if name not in UNAVAILABLE])
 def subject(request):
     return checks.Subject(FAMILIES[request.param])
 
@@ -24,7 +23,7 @@ def test_row(subject):
     assert table.row(subject) in table.written()
 
 
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if isinstance(family, Unavailable)])
+@pytest.mark.parametrize("name", UNAVAILABLE)
 def test_unavailable(name):
     assert table.row_of_unavailable(FAMILIES[name]) in table.written()
 
