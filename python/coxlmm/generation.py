@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # All that is taken over from a checkpoint's generation settings.
 _SPECIAL_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+# Token types of what is generated, by model type and input, where they are not those at the end of the prompt:
+# PaliGemma's tell the prompt, which is read in both directions, from what follows.
+_TYPE_OF_GENERATED = {("paligemma", "token_type_ids"): 1}
 
 
 @dataclass(frozen=True)
@@ -144,10 +147,16 @@ def continued(lmm: "LMM", inputs: Mapping[str, Any], ids: list[list[int]]) -> di
         return continued
     mask = torch.tensor([[1] * len(row) + [0] * (n - len(row)) for row in ids], device=device).reshape(len(ids), n)
     for key, value in inputs.items():
-        if not isinstance(value, torch.Tensor) or prompt is None or value.shape != prompt.shape:
+        if not isinstance(value, torch.Tensor) or prompt is None or value.shape[:2] != prompt.shape:
             continue
-        # Of further inputs, token types: what is generated is text, type 0.
-        added = {"input_ids": tail, "attention_mask": mask}.get(key, torch.zeros_like(tail))
+        if key == "input_ids":
+            added = tail
+        elif key == "attention_mask":
+            added = mask
+        elif (lmm.model.config.model_type, key) in _TYPE_OF_GENERATED:
+            added = torch.full_like(tail, _TYPE_OF_GENERATED[lmm.model.config.model_type, key])
+        else:  # token types, masks of cross-attention, one entry a position: as at the end of the prompt
+            added = value[:, -1:].repeat(1, n, *[1] * (value.ndim - 2))
         continued[key] = torch.cat([value, added.to(value.dtype)], dim=1)
     return continued
 
