@@ -48,16 +48,8 @@ class HFDataset:
     ) -> None:
         if isinstance(dataset, dict):
             raise TypeError(f"a dataset must be one split, got several: choose one of {', '.join(map(repr, dataset))}")
-        wanted = [column for column in (image, references, id) if column is not None]
-        names = dataset.column_names
-        for column in wanted if names is not None else ():
-            if column not in names:
-                raise ValueError(f"the dataset has no column {column!r}, only {', '.join(map(repr, names))}")
         if (getattr(dataset, "format", None) or {}).get("type") != "custom":
-            dataset = dataset.select_columns(list(dict.fromkeys(wanted))).with_format(None)
-            feature = (dataset.features or {}).get(image)
-            if getattr(feature, "decode", False):
-                dataset = dataset.cast_column(image, type(feature)(decode=False))
+            dataset = _undecoded(dataset, image, [column for column in (image, references, id) if column is not None])
         self._dataset = dataset
         self._image, self._references, self._id = image, references, id
 
@@ -73,3 +65,13 @@ class HFDataset:
 class _WithLength(HFDataset):
     def __len__(self) -> int:
         return len(self._dataset)
+
+
+def _undecoded(dataset: "Dataset | IterableDataset", image: str, columns: list[str]) -> "Dataset | IterableDataset":
+    names = dataset.column_names  # None for a stream that does not say
+    for column in columns if names is not None else ():
+        if column not in names:
+            raise ValueError(f"the dataset has no column {column!r}, only {', '.join(map(repr, names))}")
+    dataset = dataset.select_columns(list(dict.fromkeys(columns))).with_format(None)
+    feature = (dataset.features or {}).get(image)
+    return dataset.cast_column(image, type(feature)(decode=False)) if getattr(feature, "decode", False) else dataset

@@ -100,13 +100,26 @@ def _captions(files: dict[str, Any]) -> str | list[str] | None:
 def _files(shard: Path) -> Iterator[tuple[str, str, bytes]]:
     """The key, the extension and the content of each file."""
     try:
-        with tarfile.open(shard, "r|*") as archive:
+        with tarfile.open(shard, "r|*", tarinfo=_Member) as archive:
             while (member := archive.next()) is not None:
                 archive.members.clear()  # where it would remember every file there was
-                directory, name = os.path.split(member.name)
+                directory, name = os.path.split(member.name.removeprefix("./"))
                 stem, dot, extension = name.partition(".")
                 content = archive.extractfile(member) if member.isreg() and stem and dot else None
                 if content is not None:
                     yield os.path.join(directory, stem), extension, content.read()
     except (tarfile.TarError, EOFError) as error:
         raise OSError(f"cannot read {shard}: {error}") from error
+
+
+class _Member(tarfile.TarInfo):
+    """A file of an archive that ends where it says so: tarfile takes one cut off, or damaged, for shorter."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_Member":
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"it is cut off or damaged at byte {archive.offset} ({error})") from error
