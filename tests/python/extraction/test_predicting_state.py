@@ -4,31 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from tiny_models import SpeakingLlava, byte_level_tokenizer, image
+from extraction.speaking import SENTENCES, token
+from tiny_models import image
 
-from coxlmm import LMM
 from coxlmm.generation import generate
 from coxlmm.images import UnreadableImageError
 from coxlmm.words import WordNotFoundError
-
-SENTENCES = ["a red dog", "one blue zebra runs", "the tabby category", "two Cats", "this hot dog"]
-
-
-@pytest.fixture(scope="module")
-def speaker():
-    words = ["a", "red", "dog", "one", "blue", "zeb", "ra", "runs", "the", "tabby", "cat", "egory", "two", "Cats"]
-    tokenizer = byte_level_tokenizer([*words, "this", "hot", "photo"])
-    return SpeakingLlava(SENTENCES, tokenizer, prompt="photo of a dog:<image>")
-
-
-@pytest.fixture(scope="module")
-def lmm(speaker):
-    return LMM(speaker.model, speaker.processor, prompt=speaker.prompt)
-
-
-def token(speaker, text):
-    (found,) = speaker.tokenizer.encode(text, add_special_tokens=False)
-    return found
 
 
 def test_it_says_what_it_was_made_to_say(lmm, speaker):
