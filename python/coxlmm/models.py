@@ -19,7 +19,8 @@ from transformers.utils import cached_file
 from coxlmm.architecture import Architecture, UnsupportedModelError, image_token_id, loaded_weights
 from coxlmm.errors import CoxlmmError
 from coxlmm.generation import generate
-from coxlmm.images import open_image
+from coxlmm.images import as_images, open_image
+from coxlmm.samples import Sample
 from coxlmm.words import DecodedTokens
 
 if TYPE_CHECKING:
@@ -316,8 +317,9 @@ class LMM:
 
         Parameters
         ----------
-        images : iterable of PIL images, paths, or anything else the processor takes
-            Consumed a batch at a time.
+        images : iterable
+            Of what :func:`coxlmm.images.open_image` opens, or of :class:`coxlmm.samples.Sample`. Consumed a batch at
+            a time.
         batch_size : int
         max_new_tokens : int
 
@@ -327,11 +329,12 @@ class LMM:
 
         Raises
         ------
-        ValueError
+        UnreadableImageError
             If an image cannot be read; the message names it.
         """
         captions = []
-        for batch in batches(enumerate(as_images(images)), batch_size):
+        pictures = (image.image if isinstance(image, Sample) else image for image in as_images(images))
+        for batch in batches(enumerate(pictures), batch_size):
             generated = generate(self, self.inputs([open_image(image, i) for i, image in batch]), max_new_tokens)
             captions += [self.decode(ids).strip() for ids in generated.ids]
         return captions
@@ -520,18 +523,6 @@ class LMM:
         if token in prompt:
             return prompt
         return prompt.replace(IMAGE_MARK, token) if IMAGE_MARK in prompt else token + prompt
-
-
-def as_images(images: Iterable[Any]) -> Iterable[Any]:
-    """``images``, refused when it is one image rather than several."""
-    if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
-        raise TypeError(f"images must be a sequence or an iterable of images, got one {type(images).__name__}")
-    if getattr(images, "ndim", None) in (2, 3):
-        raise TypeError(
-            f"images must be a sequence or an iterable of images, got an array of shape {tuple(images.shape)}, "
-            f"which is one image: put it in a list"
-        )
-    return images
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
