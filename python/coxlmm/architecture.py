@@ -16,12 +16,14 @@ _FINAL_NORM_NAMES = ("norm", "final_norm", "final_layernorm", "final_layer_norm"
 _WITHOUT_FINAL_NORM = ("BartDecoder", "BertEncoder", "BlipTextEncoder", "GitEncoder", "RobertaEncoder")
 # Parts of a multimodal model that hold stacks of layers of their own, which are not the decoder's.
 _OTHER_STACKS = ("vision", "visual", "image", "audio", "qformer", "perceiver", "resampler", "connector", "projector")
-# What decoder layers call their sublayers. Layers with the two matrices of the feed-forward part among their own
-# children (OPT, BART) have its output in the second one.
-_SUBLAYERS = {
-    "attention": ("self_attn", "attention", "attn", "self_attention", "linear_attn", "temporal_block", "cross_attn"),
-    "mlp": ("mlp", "feed_forward", "ffn", "block_sparse_moe", "moe", "fc2"),
-}
+# What decoder layers call their sublayers. Those of BERT's and T5's kinds wrap them, residual connection and norm
+# included; layers with the two matrices of the feed-forward part among their own children (OPT, BART) have its output
+# in the second one.
+_WRAPPED_ATTENTION = ("attention.output.dense", "layer.0.SelfAttention")
+_WRAPPED_MLP = ("output.dense", "layer.2.DenseReluDense")
+_PLAIN_ATTENTION = ("self_attn", "attention", "attn", "self_attention", "linear_attn", "temporal_block", "cross_attn")
+_PLAIN_MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "moe", "fc2")
+_SUBLAYERS = {"attention": _WRAPPED_ATTENTION + _PLAIN_ATTENTION, "mlp": _WRAPPED_MLP + _PLAIN_MLP}
 
 
 class UnsupportedModelError(ValueError):
@@ -61,9 +63,10 @@ class Architecture:
         if stream == "residual":
             return module
         children = dict(module.named_children())
+        parts = dict(module.named_modules())
         for name in _SUBLAYERS[stream]:
-            if name in children:
-                return children[name]
+            if name in parts:
+                return parts[name]
         raise UnsupportedModelError(
             f"{type(module).__name__} has no part known as its {stream}: looked for {', '.join(_SUBLAYERS[stream])}, "
             f"it has {', '.join(children)}"

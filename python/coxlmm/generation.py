@@ -90,7 +90,7 @@ def generate(
     # With left padding the last position is the one that predicts. It is copied, so that the sequence's other states
     # can be freed.
     settings = {"eos_token_id": end or None, "pad_token_id": lmm.tokenizer.pad_token_id}
-    with _recording(lmm, record, lambda hidden: hidden[:, -1].clone()) as kept, greedy(lmm.model, settings):
+    with _recording(lmm, inputs, record, lambda hidden: hidden[:, -1].clone()) as kept, greedy(lmm.model, settings):
         sequences = lmm.model.generate(
             **inputs,
             max_new_tokens=max_new_tokens,
@@ -120,7 +120,7 @@ def read(lmm: "LMM", inputs: Mapping[str, Any], ids: list[list[int]], record: Re
     arguments = continued(lmm, inputs, ids)
     if "logits_to_keep" in inspect.signature(lmm.model.forward).parameters:
         arguments["logits_to_keep"] = 1  # those of every position of the prompt would be the largest array of all
-    with _recording(lmm, record, lambda hidden: hidden[:, -n:].transpose(0, 1).clone()) as kept:
+    with _recording(lmm, inputs, record, lambda hidden: hidden[:, -n:].transpose(0, 1).clone()) as kept:
         lmm.model(**arguments, use_cache=False)
     for states in kept.states:
         if len(states) != 1:
@@ -239,18 +239,21 @@ class _Kept:
 
 
 @contextmanager
-def _recording(lmm: "LMM", record: Record, keep: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[_Kept]:
+def _recording(
+    lmm: "LMM", inputs: Mapping[str, Any], record: Record, keep: Callable[[torch.Tensor], torch.Tensor]
+) -> Iterator[_Kept]:
     """Collects what ``keep`` takes of every output, and the visual tokens of the first one.
 
     Removes its own hooks and no others, however the block ends.
     """
+    batch = len(next(value for value in (inputs.get("input_ids"), *inputs.values()) if isinstance(value, torch.Tensor)))
     kept = _Kept([[] for _ in record.modules], [])
     if record.visual is not None:
         kept.visual = [[] for _ in record.modules]
 
     def hook_of(m: int) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            hidden = _hidden(output)
+            hidden = _hidden(output, batch)
             if record.visual is not None and not kept.states[m]:
                 kept.visual[m] = _at(hidden, record.visual, type(lmm.model).__name__)
             kept.states[m].append(keep(hidden))
@@ -272,8 +275,11 @@ def _at(hidden: torch.Tensor, positions: torch.Tensor, model: str) -> list[torch
     return [states[:n][there.to(states.device)] for states, there in zip(hidden, positions, strict=True)]
 
 
-def _hidden(output: Any) -> torch.Tensor:
+def _hidden(output: Any, batch: int) -> torch.Tensor:
     hidden = output[0] if not isinstance(output, torch.Tensor) else output
+    if isinstance(hidden, torch.Tensor) and hidden.ndim == 2 and len(hidden) % batch == 0:
+        # Mixtures of experts and OPT's MLP put the positions of all sequences in one row.
+        hidden = hidden.unflatten(0, (batch, -1))
     if not isinstance(hidden, torch.Tensor) or hidden.ndim != 3:
         shape = tuple(hidden.shape) if isinstance(hidden, torch.Tensor) else type(hidden).__name__
         raise RuntimeError(f"a decoder layer must give batch x positions x features, this one gave {shape}")
