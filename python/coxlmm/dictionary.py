@@ -139,7 +139,7 @@ class ConceptDictionary:
             The model that the states came from.
         n_images, n_words : int
             For each concept.
-        images : mapping, callable, sequence, directory, or None
+        images : mapping, callable, sequence, iterable of samples, directory, or None
             Where the images of the sample ids are: see :func:`coxlmm.grounding.ground_images`.
         word_filter : WordFilter, optional
             Which tokens are words: see :func:`coxlmm.grounding.ground_words`.

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -15,11 +16,12 @@ from PIL import Image
 
 from coxlmm import _core
 from coxlmm.images import open_image
+from coxlmm.samples import as_samples
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
 
-ImageSource = Mapping[str, Any] | Sequence[Any] | Callable[[str], Any] | str | os.PathLike[str] | None
+ImageSource = Mapping[str, Any] | Sequence[Any] | Iterable[Any] | Callable[[str], Any] | str | os.PathLike[str] | None
 THUMBNAIL_SIDE = 160  # pixels
 # Scripts written without spaces: there one character may be a word, and no token begins with a space.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -189,11 +191,13 @@ def ground_images(
     sample_ids, captions : sequences of str, n_samples
     n_images : int
         Samples for each concept; fewer where fewer activate it at all.
-    images : mapping, callable, sequence, directory, or None
+    images : mapping, callable, sequence, iterable of samples, directory, or None
         Where the images are: a mapping or a callable from sample id to image; the sequence that the states were
-        extracted from, when sample ids are the default ones (paths, or positions in it); the directory in which sample
-        ids are files. Paths that have moved are found by the file's name, when no two samples share it. Images are PIL
-        images, paths, or arrays. None: the sample ids that are paths of files are opened, others have no image.
+        extracted from, when sample ids are the default ones (paths, or positions in it); the source of samples that
+        they were extracted from (:mod:`coxlmm.samples`), which is gone through once; the directory in which sample
+        ids are files. Paths that have moved are found by the file's name, when no two samples share it. Images are
+        whatever :func:`coxlmm.images.open_image` opens. None: the sample ids that are paths of files are opened, others
+        have no image.
 
     Returns
     -------
@@ -208,7 +212,7 @@ def ground_images(
     if n_images < 1:
         raise ValueError(f"n_images must be at least 1, got {n_images}")
     indices, activations = _core.max_activating(codes, min(n_images, len(codes)))
-    find = _finder(images, sample_ids)
+    find = _finder(images, sample_ids, {sample_ids[i] for i in indices[activations > 0]})
 
     @cache
     def thumbnail_of(sample: int) -> bytes | None:
@@ -234,7 +238,7 @@ def thumbnail(image: Any, side: int = THUMBNAIL_SIDE) -> bytes:
     return buffer.getvalue()
 
 
-def _finder(images: ImageSource, sample_ids: Sequence[str]) -> Callable[[str], Any]:
+def _finder(images: ImageSource, sample_ids: Sequence[str], wanted: set[str]) -> Callable[[str], Any]:
     if images is None:
         return lambda sample_id: sample_id if _is_file(sample_id) else None
     if isinstance(images, (str, os.PathLike)):
@@ -254,6 +258,11 @@ def _finder(images: ImageSource, sample_ids: Sequence[str]) -> Callable[[str], A
         return lambda sample_id: _named(sample_id, images.get(sample_id), sample_id in images, "the mapping")
     if callable(images):
         return images
+    if not hasattr(images, "__getitem__"):
+        # Gone through once, and no further than needed: it may be long, and is not held.
+        passing = (sample for sample in as_samples(images) if sample.id in wanted)
+        found = {sample.id: sample.image for sample in islice(passing, len(wanted))}
+        return lambda sample_id: _named(sample_id, found.get(sample_id), sample_id in found, "the samples")
     return _in_sequence(images, sample_ids)
 
 

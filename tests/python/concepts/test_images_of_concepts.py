@@ -8,6 +8,7 @@ from concepts.world import noise_image
 from PIL import Image
 
 from coxlmm.grounding import ground_images, thumbnail
+from coxlmm.samples import Sample
 
 CODES = np.array([[0.5, 0.0], [2.0, 0.0], [0.5, 0.0], [0.0, 3.0]])
 IDS = ["0", "1", "2", "3"]
@@ -50,6 +51,22 @@ def test_images_are_those_of_their_samples(kind, tmp_path):
     hits = of(images=images)
     assert [color(hit)[0] for hit in hits[0]] == [60, 0, 120]
     assert color(hits[1][0])[0] == 180
+
+
+def test_a_source_of_samples_is_gone_through_once_and_no_further_than_needed():
+    taken = []
+
+    def samples():
+        for i in range(9):
+            taken.append(i)
+            yield Sample(plain(20 * i), f"shard.tar/{i}")
+
+    names = [f"shard.tar/{i}" for i in (5, 2, 0, 4)]
+    hits = of(images=samples(), ids=names, n_images=1)
+    assert [[color(hit)[0] for hit in row] for row in hits] == [[40], [80]]
+    assert taken == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match=r"no image of sample 'shard\.tar/2' in the samples"):
+        of(images=(sample for sample in [Sample(plain(0), "other")]), ids=names)
 
 
 def test_sample_ids_that_are_paths_are_opened_by_default(tmp_path):
