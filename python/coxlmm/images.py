@@ -261,8 +261,8 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_as_bytes(np.asarray(image), stretch=True)).convert("RGB")
-    if image.mode in ("RGBa", "La"):  # premultiplied
-        image = image.convert(image.mode.upper())
+    if image.mode == "La":  # which Pillow turns into nothing else
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, "white")
