@@ -70,25 +70,26 @@ class Captioner:
                 readable.append(i)
         while readable:
             piece, rest = readable[: self.batch_size], readable[self.batch_size :]
-            inputs, failed = self._encode([(i, *batch[i]) for i in piece])
-            for i, error in failed.items():
-                results[i] = self._unreadable(batch[i][0], error)
-            piece = [i for i in piece if i not in failed]
-            if piece:
-                try:
-                    captioned = self._caption(inputs, [batch[i][0] for i in piece])
-                except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-                    if self._settings.batch_size != "auto" or not _is_out_of_memory(error) or self.batch_size == 1:
-                        raise
-                    captioned = None
-                if captioned is None:  # outside of the handler, whose traceback would keep the memory in use
-                    del inputs
-                    self._back_off(len(piece))
-                    continue
-                for i, result in zip(piece, captioned, strict=True):
-                    results[i] = result
+            try:
+                captioned = self._piece([batch[i] for i in piece])
+            except (RuntimeError, MemoryError) as error:
+                if self._settings.batch_size != "auto" or not _is_out_of_memory(error) or self.batch_size == 1:
+                    raise
+                captioned = None
+            if captioned is None:  # outside of the handler, whose traceback would keep the memory in use
+                self._back_off(len(piece))
+                continue
+            for i, result in zip(piece, captioned, strict=True):
+                results[i] = result
             readable = rest
         return results
+
+    def _piece(self, batch: list[tuple[Sample, Any]]) -> list[Captioned]:
+        inputs, failed = self._encode([image for _, image in batch])
+        encoded = [i for i in range(len(batch)) if i not in failed]
+        captioned = self._caption(inputs, [batch[i][0] for i in encoded]) if encoded else []
+        done = dict(zip(encoded, captioned, strict=True))
+        return [done[i] if i in done else self._unreadable(batch[i][0], failed[i]) for i in range(len(batch))]
 
     def _back_off(self, tried: int) -> None:
         if torch.cuda.is_available():
@@ -97,24 +98,30 @@ class Captioner:
         while self.batch_size >= tried and self.batch_size > 1:
             self.batch_size //= 2
 
-    def _encode(self, batch: list[tuple[int, Sample, Any]]) -> tuple[Any, dict[int, Exception]]:
-        """The processor's output for a batch, and the images that it refuses."""
+    def _encode(self, images: list[Any]) -> tuple[Any, dict[int, Exception]]:
+        """The processor's output for the images that it takes, and its errors by index for those that it refuses."""
         try:
-            inputs = self._lmm.inputs([image for _, _, image in batch])
+            inputs = self._lmm.inputs(images)
         except Exception as error:  # what a processor raises at an image of one pixel, say, is its own affair
-            failed: dict[int, Exception] = {}
-            for i, _, image in batch:
-                try:
-                    self._lmm.inputs([image])
-                except Exception as own:
-                    failed[i] = own
+            if _is_out_of_memory(error):
+                raise
+            failed = {i: own for i, image in enumerate(images) if (own := self._refusal(image)) is not None}
             # Images that are refused together and not alone, or every one of the first batch: not the images' fault.
-            if not failed or (len(failed) == len(batch) and not self._encoded_any):
-                raise error
-            rest = [entry for entry in batch if entry[0] not in failed]
-            return (self._lmm.inputs([image for _, _, image in rest]) if rest else None), failed
+            if not failed or (len(failed) == len(images) and not self._encoded_any):
+                raise
+            accepted = [image for i, image in enumerate(images) if i not in failed]
+            return (self._lmm.inputs(accepted) if accepted else None), failed
         self._encoded_any = True
         return inputs, {}
+
+    def _refusal(self, image: Any) -> Exception | None:
+        try:
+            self._lmm.inputs([image])
+        except Exception as error:
+            if _is_out_of_memory(error):
+                raise
+            return error
+        return None
 
     def _unreadable(self, sample: Sample, error: Exception) -> Captioned:
         reason = error.reason if isinstance(error, UnreadableImageError) else f"{type(error).__name__}: {error}"
