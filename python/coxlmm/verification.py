@@ -157,8 +157,9 @@ def _plain_forward(
         normalized, logits = False, states[:0]
     else:
         outputs = lmm.model(**continued(lmm, inputs, [tokens]), use_cache=False, output_hidden_states=True)
-        # Encoder-decoders have a pair of these.
-        hidden = getattr(outputs, "decoder_hidden_states", None) or outputs.hidden_states
+        # BLIP-2 passes on what its language model put out; encoder-decoders have two tuples of hidden states.
+        of_language = getattr(outputs, "language_model_outputs", None) or outputs
+        hidden = getattr(of_language, "decoder_hidden_states", None) or of_language.hidden_states
         states = hidden[layer + 1][0]
         at_visual = None if visual is None else states[: visual.shape[1]][visual[0].to(states.device)]
         # From the end: some models put their visual tokens in front only inside.
