@@ -10,6 +10,7 @@ from tiny_models import WORDS
 from transformers import PreTrainedModel
 
 from coxlmm import LMM, ConceptDictionary, SemiNMF, States
+from coxlmm.architecture import UnsupportedModelError
 
 TOLERANCE = 1e-4  # relative to a state's norm
 MAX_NEW_TOKENS = 6
@@ -57,13 +58,18 @@ class Subject:
         return None
 
     @cached_property
-    def layers(self) -> list[int]:
-        """A layer in the middle and the last one."""
+    def layers(self) -> list[str]:
+        """The names of a layer in the middle and of the last one."""
         n = self.lmm.n_layers
-        return [n // 2 - 1, n - 1]
+        return [f"{self.lmm.architecture.layers_name}.{i}" for i in (n // 2 - 1, n - 1)]
 
-    def name_of(self, layer: int) -> str:
-        return f"{self.lmm.architecture.layers_name}.{layer}"
+    @cached_property
+    def has_visual_tokens(self) -> bool:
+        """Whether the language model reads visual tokens at positions of its text."""
+        try:
+            return bool(self.lmm.visual_positions(self.lmm.inputs(IMAGES[:1])).any())
+        except UnsupportedModelError:
+            return False
 
 
 def caption(subject: Subject) -> None:
@@ -81,8 +87,8 @@ def extract(subject: Subject) -> None:
     width = subject.lmm.architecture.n_features
     assert len(middle) > 0
     assert middle.X.shape == last.X.shape == (len(middle), width)
-    assert middle.manifest["layer_name"] == subject.name_of(subject.layers[0])
-    assert last.manifest["layer_name"] == subject.name_of(subject.layers[1])
+    assert middle.manifest["layer_name"] == subject.layers[0]
+    assert last.manifest["layer_name"] == subject.layers[1]
     assert np.isfinite(middle.X).all()
     assert middle.positions.max() > 0  # more than the prompt was needed to predict it
     assert relative_error(middle.X, last.X) > 0.01
@@ -107,6 +113,22 @@ def forward(subject: Subject) -> None:
         states = subject.extract(layer=layer, verify=len(IMAGES))
         assert states.manifest["verified"]["n"] == len(states)
         assert states.manifest["verified"]["max_relative_error"] < TOLERANCE
+
+
+def places(subject: Subject) -> None:
+    """Outputs of attention and MLP, and states of the prompt's end and of visual tokens: in a batch as alone."""
+    layer = subject.layers[0]
+    residual = subject.extract(layer=layer)
+    for place in [
+        {"stream": "attention"},
+        {"stream": "mlp"},
+        {"position": "prompt"},
+        *([{"position": "visual-mean"}] if subject.has_visual_tokens else []),
+    ]:
+        in_batch = subject.extract(layer=layer, **place)
+        alone = subject.extract(layer=layer, batch_size=1, **place)
+        assert relative_error(in_batch.X, alone.X) < TOLERANCE
+        assert relative_error(in_batch.X, residual.X) > 0.01  # another place, another state
 
 
 def ground(subject: Subject) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-CHECKS = ("caption", "extract", "batch", "forward", "ground")
+CHECKS = ("caption", "extract", "batch", "forward", "places", "ground")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ IMAGE, PATCH = 32, 8  # pixels
 TINY = {
     **dict.fromkeys(("hidden_size", "embed_dim", "out_hidden_size", "d_model", "projection_dim", "vision_output_dim",
                      "word_embed_proj_dim", "encoder_hidden_size", "patch_embed_hidden_size", "projector_hidden_size",
-         "alignment_intermediate_size", "text_hidden_size", "projector_input_dim", "projector_output_dim", "embedding_size"), WIDTH),
+                     "alignment_intermediate_size", "text_hidden_size", "projector_input_dim", "projector_output_dim",
+                     "embedding_size"), WIDTH),
     **dict.fromkeys(("intermediate_size", "intermediate_size_mlp", "moe_intermediate_size", "ffn_dim",
                      "shared_expert_intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff"), 48),
     **dict.fromkeys(("num_attention_heads", "num_heads", "attention_heads", "resampler_n_heads",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from compatibility.checks import IMAGES, Subject
+from compatibility.checks import Subject
 from compatibility.families_first import FAMILIES as FIRST
 from compatibility.families_second import FAMILIES as SECOND
 from compatibility.recipes import CHECKS, Family, Unavailable
@@ -34,6 +34,7 @@ model must have is found through its own accessors, and the error says what was 
 | extract | `lmm.extract` at a middle and at the last layer, each named by its module |
 | batch | images of different shapes give the captions and states (to 1e-4) that they give one at a time |
 | forward | the states equal those of a plain forward pass without cache: `extract(verify=...)` |
+| places | attention and MLP outputs, the prompt's last state, the mean over visual tokens: in a batch as alone |
 | ground | `unembedding @ normalize(state)` ranks the generated token first, and a dictionary decodes to words |
 
 ✓: checked. ✗: refused, and the remark is the error's message.
@@ -52,7 +53,7 @@ def row(subject: Subject) -> str:
         f"{type(subject.model).__name__}, {type(subject.processor).__name__}",
         f"`{parts.layers_name}`",
         norm if norm == "none" else f"`{norm}`",
-        _visual_tokens(subject),
+        "in the text" if subject.has_visual_tokens else "elsewhere",
         *("✓" if text is None else "✗" for text in outcomes.values()),
         "; ".join(filter(None, remarks)),
     )
@@ -71,13 +72,6 @@ def row_of_unavailable(family: Unavailable) -> str:
 def written() -> list[str]:
     """The lines of the committed table."""
     return FILE.read_text("utf-8").splitlines()
-
-
-def _visual_tokens(subject: Subject) -> str:
-    ids = (getattr(subject.model.config, name, None) for name in ("image_token_id", "image_token_index"))
-    token = next((id for id in ids if id is not None), None)
-    count = int((subject.lmm.inputs(IMAGES[:1])["input_ids"] == token).sum())
-    return "in the text" if count > 1 else "elsewhere"
 
 
 def _line(*cells: str) -> str:
