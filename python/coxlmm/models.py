@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from coxlmm.samples.sample import References
     from coxlmm.settings import Position, Stream, TokenChoice
     from coxlmm.states import States, StatesGroup
+    from coxlmm.words import Segmentation
 
 IMAGE_MARK = "<image>"
 _INSTRUCTION = "Describe the image in one sentence."
@@ -351,7 +352,8 @@ class LMM:
         position: "Position" = "predicting",
         token: "TokenChoice" = "first",
         case_sensitive: bool = False,
-        plural: bool = False,
+        inflections: str | None = None,
+        segmentation: "Segmentation | None" = None,
         teacher_forced: bool = False,
         max_new_tokens: int = 32,
         temperature: float = 0.0,
@@ -363,6 +365,7 @@ class LMM:
         verify: int = 0,
         out: str | os.PathLike[str] | None = None,
         resume: bool = True,
+        source: Mapping[str, Any] | None = None,
         progress: "Progress" = None,
     ) -> "States | StatesGroup":
         """The states that predict a word in the captions that the model writes.
@@ -400,7 +403,7 @@ class LMM:
             one of the prompt, the mean over the image's visual tokens, or each of these, one row a token.
         token : {"first", "last", "mean"}
             Which state stands for a word of several tokens: that of its first token, its last, or the mean.
-        case_sensitive, plural
+        case_sensitive, inflections, segmentation
             See :class:`coxlmm.words.WordMatcher`.
         teacher_forced : bool
             The model reads each image's reference (the first one that has a word) instead of writing a caption.
@@ -425,6 +428,8 @@ class LMM:
         resume : bool
             Whether to go on with an unfinished extraction found at ``out``. One of other samples or with other
             settings is refused; False starts anew.
+        source : mapping, optional
+            JSON values for ``manifest["source"]``: where the images can be found again.
         progress : bool or callable
             True for a progress bar, or ``progress(done, total)``, called after each batch with the number of images
             done and their total number, None where it is unknown.
@@ -458,7 +463,7 @@ class LMM:
 
         settings = ExtractionSettings.of_words(
             word,
-            {"case_sensitive": case_sensitive, "plural": plural},
+            {"case_sensitive": case_sensitive, "inflections": inflections, "segmentation": segmentation},
             layers=tuple(self.layer_indices(layer)),
             several_layers=layer == "all" or not isinstance(layer, (int, str)),
             stream=stream,
@@ -478,6 +483,7 @@ class LMM:
             verify=verify,
             out=out,
             resume=resume,
+            source=source,
             progress=progress,
         )
         return extract(self, as_samples(images, references, sample_ids), settings, work)

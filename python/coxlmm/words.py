@@ -10,15 +10,28 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from functools import cached_property, lru_cache
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple, get_args
 
 import regex
 
+Segmentation = Literal["icu", "characters"]
+
 # What continues a word: letters, the marks that combine with them (re's \w leaves these out, and with them most of
 # Devanagari's vowels), digits and connectors. An apostrophe or a hyphen ends a word: "dog's", "dog-house" hold "dog".
-_WORD_CHARACTER = r"[\p{L}\p{M}\p{N}\p{Pc}]"
-_WORD = regex.compile(rf"{_WORD_CHARACTER}+")
+_CONTINUES_WORD = r"[\p{L}\p{M}\p{N}\p{Pc}]"
+# Scripts written without spaces: those where Unicode's line breaking calls for a dictionary (Thai, Lao, Khmer, Burmese
+# and a few more), Chinese and Japanese. The script extensions bring the marks that kana share, such as the long vowel.
+UNSPACED = r"\p{Line_Break=Complex_Context}\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}"
+_UNSPACED_LETTER = rf"[{_CONTINUES_WORD}&&[{UNSPACED}]]"
+_SPACED_LETTER = rf"[{_CONTINUES_WORD}--[{UNSPACED}]]"
+# \X is a grapheme, what a reader takes for one character: no word begins or ends inside of one.
+_PIECE = regex.compile(
+    rf"(?P<word>(?:(?={_SPACED_LETTER})\X)+)|(?P<unspaced>(?:(?={_UNSPACED_LETTER})\X)+)|(?P<space>\s+)|\X",
+    regex.VERSION1,
+)
+_GRAPHEME = regex.compile(r"\X")
 
 
 class TokenSpan(NamedTuple):
@@ -32,52 +45,86 @@ class TokenSpan(NamedTuple):
 class WordMatcher:
     """Finds a word, or a phrase such as "hot dog", in text.
 
+    A word begins and ends where a word of the text does, by Unicode's letters, marks and digits: "cat" is not in
+    "category". An apostrophe or a hyphen is such a boundary ("dog's", "dog-house" hold "dog"), and so is a change
+    between a script with spaces and one without ("一只dog在" holds "dog"). Composed and decomposed accents, full-width
+    and other compatible forms (Unicode's NFKC) are one spelling. Korean particles are part of the word they follow.
+
     Parameters
     ----------
     word : str
         What to look for. White space inside a phrase matches any white space.
     case_sensitive : bool, default False
-        Whether "Dog" is another word than "dog".
-    plural : bool, default False
-        Whether the regular English plural of the word (of a phrase: of its last word) counts as the word: "dogs",
-        "boxes", "ponies", "leaves". Irregular plurals ("mice") do not; ask for them by name.
+        Whether "Dog" is another word than "dog". If not, "ß" is "ss" and i with a dot is i without one.
+    inflections : str, optional
+        A language, as a code of ``simplemma`` ("en", "de", "tr", ...): whatever has the same dictionary form as the
+        word then counts as the word: "dogs" and "dog", "mice" and "mouse", "running" and "run"; in a phrase word by
+        word. Needs the extra ``coxlmm[words]``.
+    segmentation : {"icu", "characters"}, optional
+        What a word is in Chinese, Japanese, Thai, Lao, Khmer and Burmese, which put no spaces between words. "icu":
+        what the dictionaries of ICU find in the text (extra ``coxlmm[words]``, Python 3.11 or newer): 狗 is in 一只狗
+        and not in 狗熊, another animal. "characters": any characters, so that 狗 is in 狗熊. Default: "icu" where it
+        is installed. A word without such characters needs none, and has None here.
 
     Raises
     ------
     ValueError
-        If the word is blank.
+        If the word is blank, ``inflections`` is no language that simplemma knows, or ``segmentation`` is none of these.
+    ImportError
+        If an option needs a package that is not installed.
     """
 
     word: str
     case_sensitive: bool = False
-    plural: bool = False
+    inflections: str | None = None
+    segmentation: Segmentation | None = None
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> "WordMatcher":
         """The one that states were matched with, by the manifest that came with them."""
-        return cls(manifest["word"], bool(manifest.get("case_sensitive")), bool(manifest.get("plural")))
+        return cls(
+            manifest["word"],
+            bool(manifest.get("case_sensitive")),
+            manifest.get("inflections"),
+            manifest.get("segmentation"),
+        )
 
     def __post_init__(self) -> None:
         if not isinstance(self.word, str) or not self.word.strip():
             raise ValueError(f"the word to look for must be a non-blank string, got {self.word!r}")
+        if self.inflections is not None:
+            _require_language(self.inflections)
+        if self.segmentation is not None and self.segmentation not in get_args(Segmentation):
+            choices = ", ".join(get_args(Segmentation))
+            raise ValueError(f"segmentation must be one of {choices}, or None, got {self.segmentation!r}")
+        needed = any(piece.lastgroup == "unspaced" for piece in _PIECE.finditer(self.word))
+        chosen = (self.segmentation or default_segmentation()) if needed else None
+        object.__setattr__(self, "segmentation", chosen)
+        if chosen == "icu":
+            _require_icu()
 
     @cached_property
-    def _pattern(self) -> "regex.Pattern[str]":
-        forms = {self.word.strip()}
-        if self.plural:
-            forms |= {plural for form in forms for plural in _regular_plurals(form)}
-        # The same word may be decoded composed or decomposed (é as one character or two).
-        spellings = {unicodedata.normalize(n, form) for n in ("NFC", "NFD") for form in forms}
-        alternatives = "|".join(
-            r"\s+".join(regex.escape(part) for part in spelling.split()) for spelling in sorted(spellings)
-        )
-        flags = 0 if self.case_sensitive else regex.IGNORECASE | regex.FULLCASE
-        return regex.compile(rf"(?<!{_WORD_CHARACTER})(?:{alternatives})(?!{_WORD_CHARACTER})", flags)
+    def _needles(self) -> list[tuple[str | None, str]]:
+        """What to look for in texts of dictionary forms of a language; in texts as they are for the language None."""
+        word = self.word.strip()
+        plain = self._comparable(word, None).keys
+        if self.inflections is None:
+            return [(None, plain)]
+        # A dictionary form may have another one itself ("saw" is of "see"), and still is the one of "saws".
+        lemmas = {plain, self._comparable(word, self.inflections).keys}
+        return [(None, plain), *((self.inflections, needle) for needle in sorted(lemmas))]
+
+    def _comparable(self, text: str, inflections: str | None) -> "_Comparable":
+        return _comparable(text, self.case_sensitive, inflections, self.segmentation)
 
     def find(self, text: str) -> tuple[int, int] | None:
         """The characters ``[start, stop)`` of the first occurrence in ``text``, or None."""
-        match = self._pattern.search(text)
-        return match.span() if match else None
+        found = [
+            characters
+            for inflections, needle in self._needles
+            if (characters := self._comparable(text, inflections).find(needle)) is not None
+        ]
+        return min(found, default=None)
 
     def find_tokens(self, generated: "DecodedTokens") -> TokenSpan | None:
         """The tokens that spell the first occurrence of the word, or None.
@@ -94,18 +141,133 @@ class WordMatcher:
         return TokenSpan(under[0], under[-1] + 1)
 
 
-def _regular_plurals(word: str) -> set[str]:
-    lower = word.lower()
-    plurals = {word + "s"}
-    if lower.endswith(("s", "x", "z", "ch", "sh", "o")):
-        plurals.add(word + "es")
-    if lower.endswith("y") and len(word) > 1 and lower[-2] not in "aeiou":
-        plurals.add(word[:-1] + "ies")
-    if lower.endswith("f"):
-        plurals.add(word[:-1] + "ves")
-    if lower.endswith("fe"):
-        plurals.add(word[:-2] + "ves")
-    return plurals
+class _Piece(NamedTuple):
+    """A word, white space, or any other single grapheme of a text."""
+
+    start: int
+    stop: int
+    kind: str | None  # "word" (of a script with spaces), "unspaced" (a word of one without), "space"
+
+
+@lru_cache(maxsize=256)
+def _pieces(text: str, segmentation: Segmentation) -> tuple[_Piece, ...]:
+    """All of ``text``, in order. Cached: several words are looked for in the same captions."""
+    pieces = []
+    for match in _PIECE.finditer(text):
+        if match.lastgroup != "unspaced":
+            pieces.append(_Piece(*match.span(), match.lastgroup))
+            continue
+        start = match.start()
+        for segment in _segments(match.group(), segmentation):
+            pieces.append(_Piece(start, start + len(segment), "unspaced"))
+            start += len(segment)
+    return tuple(pieces)
+
+
+def _segments(run: str, segmentation: Segmentation) -> Iterable[str]:
+    """The words of a run of characters of scripts without spaces."""
+    if segmentation == "characters":
+        return _GRAPHEME.findall(run)
+    # Its own offsets (icu4py 1.2) count UTF-16, so the lengths of the strings are taken.
+    return _require_icu().WordBreaker(run, "und")
+
+
+class _Comparable(NamedTuple):
+    """A text in which what is to compare equal is equal.
+
+    Attributes
+    ----------
+    keys : str
+        The folded pieces, one after another.
+    starts, stops : dict
+        From where in ``keys`` a piece begins or ends to where that is in the text.
+    """
+
+    keys: str
+    starts: dict[int, int]
+    stops: dict[int, int]
+
+    def find(self, needle: str) -> tuple[int, int] | None:
+        """Characters of the text that fold to ``needle``, from the boundary of a piece to another one."""
+        at = self.keys.find(needle)
+        while at >= 0:
+            if at in self.starts and at + len(needle) in self.stops:
+                return self.starts[at], self.stops[at + len(needle)]
+            at = self.keys.find(needle, at + 1)
+        return None
+
+
+@lru_cache(maxsize=256)
+def _comparable(
+    text: str, case_sensitive: bool, inflections: str | None, segmentation: Segmentation | None
+) -> _Comparable:
+    keys = []
+    starts: dict[int, int] = {}
+    stops: dict[int, int] = {}
+    length = 0
+    # A word that needs no segmentation is beside its script's boundary whatever the others are cut into.
+    for start, stop, kind in _pieces(text, segmentation or "characters"):
+        piece = text[start:stop]
+        if kind == "space":
+            key = " "
+        else:
+            key = fold(_lemma(piece, inflections) if inflections and kind == "word" else piece, case_sensitive)
+        keys.append(key)
+        starts[length] = start
+        length += len(key)
+        stops.setdefault(length, stop)
+    return _Comparable("".join(keys), starts, stops)
+
+
+_ONE_LETTER = str.maketrans({"\N{VARIATION SELECTOR-15}": None, "\N{VARIATION SELECTOR-16}": None})
+
+
+def fold(text: str, case_sensitive: bool = False) -> str:
+    """The same string for all spellings of a word that are to compare equal."""
+    text = unicodedata.normalize("NFKC", text).translate(_ONE_LETTER)
+    if case_sensitive:
+        return text
+    # Which capital belongs to which small i depends on the language (Turkish has ı I and i İ): they are all one letter.
+    folded = unicodedata.normalize("NFKC", text.casefold())
+    return folded.replace("i\N{COMBINING DOT ABOVE}", "i").replace("ı", "i")
+
+
+def _lemma(word: str, language: str) -> str:
+    """The dictionary form, with the capitals of ``word``: dictionaries write names, and German nouns, with one."""
+    import simplemma
+
+    small = word.replace("İ", "i").replace("I", "ı") if language == "tr" else word
+    lemma = simplemma.lemmatize(unicodedata.normalize("NFKC", small), language)
+    if len(word) > 1 and word.isupper():
+        return lemma.upper()
+    return (lemma[:1].upper() if word[:1].isupper() else lemma[:1].lower()) + lemma[1:]
+
+
+@lru_cache(maxsize=64)
+def _require_language(language: str) -> None:
+    try:
+        from simplemma.strategies.dictionaries.dictionary_factory import SUPPORTED_LANGUAGES
+    except ImportError as error:
+        raise ImportError(
+            f"inflections={language!r} needs the package simplemma: pip install 'coxlmm[words]'"
+        ) from error
+    if language not in SUPPORTED_LANGUAGES:
+        raise ValueError(f"inflections must be one of {', '.join(sorted(SUPPORTED_LANGUAGES))}, got {language!r}")
+
+
+def default_segmentation() -> Segmentation:
+    """How words are found in scripts without spaces where nothing else is asked for."""
+    return "icu" if find_spec("icu4py") else "characters"
+
+
+def _require_icu() -> Any:
+    try:
+        from icu4py import breakers
+    except ImportError as error:
+        raise ImportError(
+            "segmentation='icu' needs the package icu4py, on Python 3.11 or newer: pip install 'coxlmm[words]'"
+        ) from error
+    return breakers
 
 
 class DecodedTokens:
@@ -161,8 +323,9 @@ def _common_prefix_length(a: str, b: str) -> int:
 
 
 def words_of(text: str) -> set[str]:
-    """The distinct words of ``text``, without case."""
-    return {word.casefold() for word in _WORD.findall(text)}
+    """The distinct words of ``text``, without case, in scripts without spaces those of :func:`default_segmentation`."""
+    pieces = _pieces(text, default_segmentation())
+    return {text[start:stop].casefold() for start, stop, kind in pieces if kind in ("word", "unspaced")}
 
 
 class WordNotFoundError(ValueError):
@@ -173,8 +336,10 @@ class WordNotFoundError(ValueError):
         """Names the ``n`` most frequent words, of ``counts`` (texts that hold a word, by word), which do occur."""
         frequent = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:n]
         found = ", ".join(f"{word} ({count})" for word, count in frequent)
+        options = f"case_sensitive={matcher.case_sensitive}, inflections={matcher.inflections!r}"
+        if matcher.segmentation:
+            options += f", segmentation={matcher.segmentation!r}"
         return cls(
-            f"the word {matcher.word!r} occurs in {where} "
-            f"(case_sensitive={matcher.case_sensitive}, plural={matcher.plural}); "
+            f"the word {matcher.word!r} occurs in {where} ({options}); "
             + (f"the most frequent words there are {found}" if found else "there are no words at all")
         )

@@ -69,7 +69,7 @@ def test_a_first_sub_token_does_not_count(lmm, speaker):
     assert token(speaker, " cat") in speaker.sentences[2]
     with pytest.raises(WordNotFoundError):
         lmm.extract(speaker.images, "cat")
-    assert lmm.extract(speaker.images, "cat", plural=True).captions == ["two Cats"]
+    assert lmm.extract(speaker.images, "cat", inflections="en").captions == ["two Cats"]
     assert lmm.extract(speaker.images, "Cats", case_sensitive=True).captions == ["two Cats"]
     with pytest.raises(WordNotFoundError):
         lmm.extract(speaker.images, "cats", case_sensitive=True)

@@ -1,12 +1,14 @@
 """Words are found as words, in text decoded by real tokenizers of the three families."""
 
+import sys
 import unicodedata
 from collections import Counter
 
 import pytest
 from tiny_models import byte_level_tokenizer, unigram_tokenizer, wordpiece_tokenizer
 
-from coxlmm.words import DecodedTokens, TokenSpan, WordMatcher, WordNotFoundError, words_of
+from coxlmm import words
+from coxlmm.words import DecodedTokens, TokenSpan, WordMatcher, WordNotFoundError, fold, words_of
 
 
 def decoded(tokenizer, tokens):
@@ -64,21 +66,60 @@ def test_composed_and_decomposed_spellings_are_the_same_word():
             assert unicodedata.normalize("NFC", text[start:stop]) == "café"
 
 
-def test_case_and_plural_are_options():
+def test_case_is_an_option():
     assert WordMatcher("dog", case_sensitive=True).find("a Dog") is None
     assert WordMatcher("Dog", case_sensitive=True).find("a Dog") == (2, 5)
-    for word, plural in [
-        ("dog", "dogs"),
-        ("box", "boxes"),
-        ("pony", "ponies"),
-        ("leaf", "leaves"),
-        ("knife", "knives"),
-    ]:
-        assert WordMatcher(word).find(f"two {plural}") is None
-        assert WordMatcher(word, plural=True).find(f"two {plural}") == (4, 4 + len(plural))
-        assert WordMatcher(word, plural=True).find(f"one {word}") == (4, 4 + len(word))
-    assert WordMatcher("boy", plural=True).find("two boies") is None
-    assert WordMatcher("hot dog", plural=True).find("two hot dogs") == (4, 12)
+
+
+@pytest.mark.parametrize(
+    ("word", "language", "text", "expected"),
+    [
+        ("dog", "en", "two Dogs", "Dogs"),
+        ("dogs", "en", "a dog", "dog"),
+        ("mouse", "en", "three mice", "mice"),
+        ("run", "en", "a dog is running", "running"),
+        ("cat", "en", "a category of cats", "cats"),
+        ("hot dog", "en", "two hot  dogs", "hot  dogs"),
+        ("running dog", "en", "the dog runs, dogs ran; it runs dogs", "runs dogs"),
+        # The dictionary form of "saw" is "see", and "saw" is the one of "saws".
+        ("saw", "en", "two saws", "saws"),
+        ("saw", "en", "a saw", "saw"),
+        ("Hund", "de", "zwei Hunde", "Hunde"),
+        ("Fußball", "de", "zwei Fußbälle", "Fußbälle"),
+        ("fussball", "de", "ZWEI FUSSBALL", "FUSSBALL"),
+        ("cheval", "fr", "des chevaux", "chevaux"),
+        ("ışık", "tr", "Işıklar yanıyor", "Işıklar"),
+    ],
+)
+def test_inflections(word, language, text, expected):
+    start, stop = WordMatcher(word, inflections=language).find(text)
+    assert text[start:stop] == expected
+    if fold(word) not in fold(text):
+        assert WordMatcher(word).find(text) is None
+
+
+def test_inflections_keep_case_where_it_counts():
+    matcher = WordMatcher("Dog", case_sensitive=True, inflections="en")
+    assert matcher.find("Dogs") == (0, 4)
+    assert matcher.find("dogs") is None
+    assert WordMatcher("dog", case_sensitive=True, inflections="en").find("DOGS") is None
+
+
+def test_an_unknown_language_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"en, .*got 'english'"):
+        WordMatcher("dog", inflections="english")
+
+
+@pytest.mark.parametrize(
+    ("module", "options"), [("simplemma", {"inflections": "en"}), ("icu4py", {"segmentation": "icu"})]
+)
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, options):
+    words._require_language.cache_clear()
+    for name in [name for name in sys.modules if name.split(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf"needs the package {module}.*coxlmm\[words\]"):
+        WordMatcher("狗", **options)
 
 
 @pytest.mark.parametrize("word", ["", "  ", None, 3])
@@ -159,7 +200,7 @@ def test_wordpiece():
     assert WordMatcher("cat").find_tokens(found) is None
     assert WordMatcher("category").find_tokens(found) == TokenSpan(1, 3)
     assert WordMatcher("dog").find_tokens(found) is None
-    assert WordMatcher("dog", plural=True).find_tokens(found) == TokenSpan(4, 6)
+    assert WordMatcher("dog", inflections="en").find_tokens(found) == TokenSpan(4, 6)
 
 
 def test_special_tokens_contribute_nothing():
@@ -185,5 +226,5 @@ def test_the_error_names_the_frequent_words():
 
 def test_a_matcher_of_a_manifest():
     assert WordMatcher.of({"word": "dog"}) == WordMatcher("dog")
-    options = {"case_sensitive": True, "plural": True}
+    options = {"case_sensitive": True, "inflections": "en"}
     assert WordMatcher.of({"word": "dog", "layer": 2, **options}) == WordMatcher("dog", **options)
