@@ -111,7 +111,7 @@ class ConceptDictionary:
             norm = float(np.linalg.norm(states.X, axis=1).mean())
             advice = "; lower its l1" if hasattr(estimator, "l1") else ""
             raise ValueError(f"no state activates any concept of {estimator!r}: states of norm {norm:.4g}{advice}")
-        relative_error, error_shares = _errors(states.X, codes, estimator)
+        relative_error, error_shares = measured_errors(states.X, codes, estimator)
         return cls(
             estimator=estimator,
             codes=codes,
@@ -154,7 +154,9 @@ class ConceptDictionary:
         ValueError
             If an image is missing or unreadable, or the model has another number of features.
         """
-        words = ground_words(self.components, lmm, n_words, word_filter)
+        # States of the published code may be those behind the final norm, to which it is not applied again.
+        behind_norm = self.manifest.get("stream") == "final-norm"
+        words = ground_words(self.components, lmm, n_words, word_filter, normalized=behind_norm)
         self.images = ground_images(self.codes, self.sample_ids, self.captions, n_images, images)
         self.words = words
         return self
@@ -294,7 +296,7 @@ def _decoded(codes: np.ndarray, estimator: Any) -> np.ndarray:
     return codes @ estimator.components_ + (0 if mean is None else mean)
 
 
-def _errors(X: np.ndarray, codes: np.ndarray, estimator: Any) -> tuple[float, np.ndarray]:
+def measured_errors(X: np.ndarray, codes: np.ndarray, estimator: Any) -> tuple[float, np.ndarray]:
     """The squared error of what codes stand for and its increase without each concept, over the squared norm of X."""
     without = _nearest_without if isinstance(estimator, KMeans) else _sum_without
     total = squared = 0.0

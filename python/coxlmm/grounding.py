@@ -103,7 +103,12 @@ class WordFilter:
 
 
 def ground_words(
-    components: np.ndarray, lmm: "LMM", n_words: int = 10, word_filter: WordFilter | None = None
+    components: np.ndarray,
+    lmm: "LMM",
+    n_words: int = 10,
+    word_filter: WordFilter | None = None,
+    *,
+    normalized: bool = False,
 ) -> list[list[Word]]:
     """The words that concept vectors decode to: the logit lens.
 
@@ -120,6 +125,8 @@ def ground_words(
     n_words : int
         Words for each concept; fewer where the vocabulary has no more.
     word_filter : WordFilter, optional
+    normalized : bool, default False
+        Whether the components are in the space behind the final norm: then it is not applied.
 
     Returns
     -------
@@ -135,7 +142,7 @@ def ground_words(
         raise ValueError(f"n_words must be at least 1, got {n_words}")
     accept = word_filter or WordFilter()
     unembedding = lmm.unembedding
-    directions = lmm.normalize(components)
+    directions = np.asarray(components, dtype=np.float32) if normalized else lmm.normalize(components)
     vocabulary = len(unembedding)
     word_of = _word_of_token(lmm, accept)
     top = min(vocabulary, max(64, 16 * n_words))

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from importlib import import_module
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def save(dictionary: ConceptDictionary, path: str | os.PathLike[str]) -> Path:
         "version": _VERSION,
         "coxlmm_version": installed_version("coxlmm"),
         "estimator": {"class": kind, "params": params, "fitted": fitted},
-        "relative_error": dictionary.relative_error,
+        # JSON knows no NaN: it is unknown where a dictionary was imported without its states.
+        "relative_error": None if isnan(dictionary.relative_error) else dictionary.relative_error,
         "manifest": manifest,
         "samples": {"ids": dictionary.sample_ids, "captions": dictionary.captions},
         "words": [[list(word) for word in words] for words in dictionary.words],
@@ -92,7 +94,7 @@ def load(path: str | os.PathLike[str]) -> ConceptDictionary:
             sample_ids=config["samples"]["ids"],
             captions=config["samples"]["captions"],
             manifest=config["manifest"],
-            relative_error=config["relative_error"],
+            relative_error=nan if config["relative_error"] is None else config["relative_error"],
             error_shares=error_shares,
             words=[[Word(text, score) for text, score in words] for words in config["words"]],
             images=[[_hit(path, config["samples"], **image) for image in images] for images in config["images"]],
