@@ -8,7 +8,7 @@ processes, the windows are worked off. When all are there they become :class:`co
 import heapq
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ class Work:
     ----------
     total : int or None
         The number of samples, for the progress, where it is known.
-    on_error, workers, verify, out, resume, progress
+    on_error, workers, verify, out, resume, source, progress
         See :meth:`coxlmm.LMM.extract`.
     """
 
@@ -62,6 +62,7 @@ class Work:
     verify: int = 0
     out: str | os.PathLike[str] | None = None
     resume: bool = True
+    source: Mapping[str, Any] | None = None
     progress: Progress = None
 
 
@@ -112,8 +113,11 @@ def _assembled(
     journal: Journal,
     processes: Processes,
 ) -> States | StatesGroup:
+    source = {} if work.source is None else {"source": dict(work.source)}
+
     def manifest_of(w: int, layer: int) -> dict[str, Any]:
-        return found.manifest(w, layer, provenance | {"layer_name": f"{lmm.architecture.layers_name}.{layer}"})
+        own = {"layer_name": f"{lmm.architecture.layers_name}.{layer}"}
+        return found.manifest(w, layer, provenance | own | source)
 
     if work.out is None:
         return in_memory(found, settings, manifest_of)

@@ -11,6 +11,7 @@ from coxlmm.captioner import pick
 from coxlmm.errors import CoxlmmError
 from coxlmm.generation import Record, continued, read
 from coxlmm.images import open_image
+from coxlmm.samples import as_samples
 from coxlmm.states import States
 from coxlmm.words import TokenSpan, WordMatcher
 
@@ -117,6 +118,32 @@ def verify_states(lmm: "LMM", states: States, images: Mapping[str, Any]) -> dict
             _check_ranking(lmm, name, extracted, logits)
         worst = max(worst, error)
     return {"n": len(images), "max_relative_error": worst, "tolerance": tolerance}
+
+
+def verify_samples(lmm: "LMM", states: States, images: Iterable[Any], n: int = 8) -> dict[str, Any]:
+    """Computes the states of ``n`` samples, drawn at random, again: see :func:`verify_states`.
+
+    Parameters
+    ----------
+    lmm : LMM
+    states : States
+    images : iterable of images or of Sample
+        Those that the states were extracted from, more or fewer; the ones that are drawn are looked for in it.
+    n : int
+
+    Raises
+    ------
+    ValueError
+        If one of those drawn is not among ``images``, or as :func:`verify_states` does.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    chosen = chosen_samples(states.sample_ids, n)
+    found = {sample.id: sample.image for sample in as_samples(images) if sample.id in chosen}
+    missing = sorted(chosen - set(found))
+    if missing:
+        raise ValueError(f"{len(missing)} of the samples drawn are not among the images, the first is {missing[0]!r}")
+    return verify_states(lmm, states, found)
 
 
 def combined(outcomes: list[dict[str, Any]]) -> dict[str, Any]:

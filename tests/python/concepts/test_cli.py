@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from coxlmm import LMM, ConceptDictionary, States
 from coxlmm.cli import app
+from coxlmm.states import StatesGroup
 
 PROGRAM = "import sys; from coxlmm.cli import app; app(prog_name='coxlmm')"
 
@@ -84,6 +86,8 @@ def test_a_dictionary_does_not_say_where_the_images_were(folder, fitted):
 
 def test_fit_takes_images_from_elsewhere_and_leaves_words_out(folder, extracted, tmp_path):
     arguments = ["fit", extracted[0], "--n-concepts", 3, "--l1", 0.01, "--n-words", 99, "--out", tmp_path / "d"]
+    assert "there are no images" in failure(run(*arguments, "--images", tmp_path))
+    Image.new("RGB", (16, 16)).save(tmp_path / "another.png")
     assert "no image of sample" in failure(run(*arguments, "--images", tmp_path))
     shutil.copytree(folder / "images", tmp_path / "images")
     assert run(*arguments, "--images", tmp_path / "images").exit_code == 0
@@ -137,7 +141,7 @@ def test_paths_of_this_machine_are_in_states_and_not_in_dictionaries(folder, tmp
     monkeypatch.chdir(folder)
     assert run("extract", "model", "images", "--word", "dog", "--out", tmp_path / "states").exit_code == 0
     manifest = States.load(tmp_path / "states").manifest
-    assert (manifest["model_id"], manifest["images"]) == (str(folder / "model"), str(folder / "images"))
+    assert (manifest["model_id"], manifest["source"]["path"]) == (str(folder / "model"), str(folder / "images"))
     monkeypatch.chdir(tmp_path)
     assert run("fit", "states", "--n-concepts", 3, "--out", "dictionary").exit_code == 0
     for file in ("config.json", "README.md"):
@@ -155,6 +159,51 @@ def test_extract_hands_its_options_on(folder, tmp_path):
     assert (manifest["token"], manifest["case_sensitive"]) == ("last", True)
     assert "token must be one of first, last, mean" in failure(run(*arguments, "--word", "dog", "--token", "middle"))
     assert "'Dog'" in failure(run(*arguments, "--word", "Dog", "--case-sensitive"))
+
+
+def test_several_words_and_layers_are_several_directories(folder, tmp_path):
+    arguments = ["extract", folder / "model", folder / "images", "--out", tmp_path / "states"]
+    result = run(*arguments, "--word", "dog", "--word", "hot dog", "--layer", "all", "--batch-size", "auto")
+    assert result.exit_code == 0, result.output
+    group = StatesGroup.load(tmp_path / "states")
+    assert set(group) == {(word, layer) for word in ("dog", "hot dog") for layer in range(3)}
+    assert "('hot dog', 2): 2 of 7 images count" in result.stderr
+    message = failure(run("fit", tmp_path / "states", "--out", tmp_path / "d"))
+    assert "holds several states (dog-layer-00, " in message
+    one = tmp_path / "states" / "dog-layer-02"
+    assert run("fit", one, "--n-concepts", 3, "--out", tmp_path / "d").exit_code == 0
+    named = run(*arguments, "--word", "dog", "--layer", "model.language_model.layers.1")
+    assert named.exit_code == 0, named.output
+    assert States.load(tmp_path / "states").manifest["layer"] == 1
+    assert "'64x'" in failure(run(*arguments, "--word", "dog", "--batch-size", "64x"))
+
+
+def test_an_unreadable_image_is_reported_at_the_end(folder, tmp_path):
+    shutil.copytree(folder / "images", tmp_path / "images")
+    (tmp_path / "images" / "0.png").write_bytes(b"no image")
+    arguments = ["extract", folder / "model", tmp_path / "images", "--word", "dog", "--out", tmp_path / "states"]
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "1 images could not be read; the first is 0.png" in result.stderr
+    assert "0.png" in failure(run(*arguments, "--on-error", "raise"))
+
+
+def test_verify(folder, extracted, tmp_path):
+    result = run("verify", extracted[0], "--n", 4)
+    assert result.exit_code == 0, result.output
+    assert "4 of 6 samples computed again: equal up to " in result.stderr
+    states = States.load(extracted[0])
+    states.X = states.X.copy()
+    states.X[3] = states.X[0]
+    states.save(tmp_path / "states")
+    assert "sample '3.png' at layer 2 differs" in failure(run("verify", tmp_path / "states", "--n", 6))
+    del states.manifest["source"]
+    states.save(tmp_path / "states")
+    assert "name the place with --images" in failure(run("verify", tmp_path / "states"))
+    shutil.copytree(folder / "images", tmp_path / "images")
+    (tmp_path / "images" / "1.png").unlink()
+    message = failure(run("verify", tmp_path / "states", "--n", 6, "--images", tmp_path / "images"))
+    assert "1 of the samples drawn are not among the images, the first is '1.png'" in message
 
 
 def test_fit_warns_of_codes_that_are_not_sparse(extracted, tmp_path, monkeypatch):

@@ -1,0 +1,81 @@
+"""Options that several commands have, and how the model they name is loaded."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coxlmm.cli.application import say
+
+if TYPE_CHECKING:
+    from coxlmm.models import LMM
+
+Word = Annotated[str, typer.Option(help="The word of interest.")]
+NConcepts = Annotated[int, typer.Option(help="Number of concepts, K.", min=1)]
+L1 = Annotated[
+    float,
+    typer.Option(
+        help="Weight of the sparsity penalty (the paper's lambda), in the unit of the states: a concept is used where "
+        "it explains more than half as much of a state's length.",
+        min=0,
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed of the fit.")]
+BatchSize = Annotated[int, typer.Option(help="Images captioned at a time.", min=1)]
+Dtype = Annotated[str | None, typer.Option(help="Precision: float32, bfloat16, ... Default: as extracted, or stored.")]
+DeviceMap = Annotated[str | None, typer.Option(help='Where the model goes, for transformers: "auto", "cuda", ...')]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Directory or repository. Default: the one extracted from; a dictionary only knows repositories."
+    ),
+]
+
+
+def images_of(path: str | None, source: Mapping[str, Any] | None) -> Any:
+    """The images at a path, or those that states say they were extracted from; None where nothing does."""
+    from coxlmm.samples import open_source
+
+    if path is not None:
+        return open_source(path)
+    return None if source is None else open_source(source["path"], images=source.get("images"))
+
+
+def load_for(
+    manifest: Mapping[str, Any], model: str | None, dtype: str | None, device_map: str | None, what: str
+) -> "LMM":
+    """The model that states are of, with the prompt and in the precision that they were extracted with.
+
+    ``what`` they are now, "states" or "dictionary", is for errors.
+    """
+    name = model or manifest.get("model_id")
+    if name is None:
+        raise ValueError(f"the {what} do not say which model they are of: name it with --model")
+    if model is None and manifest.get("model_is_local"):
+        # To look for its bare name elsewhere might load somebody else's model.
+        raise ValueError(f"the dictionary is of a model in a local directory, {name!r}: say where it is with --model")
+    # Another model has other revisions.
+    revision = manifest.get("revision") if model is None else None
+    try:
+        return load(name, manifest.get("prompt"), dtype or manifest.get("dtype") or "auto", device_map, revision)
+    except OSError as error:
+        if model is not None:
+            raise
+        raise OSError(f"the model of the states cannot be loaded, say where it is with --model: {error}") from error
+
+
+def load(name: str, prompt: str | None, dtype: str, device_map: str | None, revision: str | None = None) -> "LMM":
+    """A model by its name or directory."""
+    say(f"loading {name}")
+    from transformers.utils import logging
+
+    from coxlmm.models import LMM
+
+    logging.disable_progress_bar()
+    if device_map is None and "LOCAL_RANK" in os.environ:  # of torchrun: a device a process
+        import torch
+
+        device_map = f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else None
+    given = {key: value for key, value in (("device_map", device_map), ("revision", revision)) if value is not None}
+    return LMM.from_pretrained(name, prompt=prompt, dtype=dtype, **given)
