@@ -18,8 +18,6 @@ HELP = """What a frozen multimodal model represents where it writes a word.
   coxlmm fit states/ --n-concepts 20 --out dictionary/
   coxlmm report dictionary/ --out report.html
   coxlmm explain dictionary/ photo.jpg
-
-MODEL is an image-text model for transformers: a directory or a repository.
 """
 app = typer.Typer(
     cls=Group, help=HELP, rich_markup_mode=None, add_completion=False, no_args_is_help=True,
