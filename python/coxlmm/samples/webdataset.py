@@ -108,7 +108,7 @@ def _files(shard: Path) -> Iterator[tuple[str, str, bytes]]:
                 content = archive.extractfile(member) if member.isreg() and stem and dot else None
                 if content is not None:
                     yield os.path.join(directory, stem), extension, content.read()
-    except (tarfile.TarError, EOFError) as error:
+    except tarfile.TarError as error:
         raise OSError(f"cannot read {shard}: {error}") from error
 
 

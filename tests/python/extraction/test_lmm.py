@@ -10,6 +10,7 @@ from coxlmm import LMM, States
 from coxlmm.architecture import Architecture, UnsupportedModelError
 from coxlmm.generation import Record, generate
 from coxlmm.images import open_image
+from coxlmm.samples import Sample
 from coxlmm.verification import TOLERANCE, VerificationError
 
 SHAPES = [(16, 16), (32, 16), (16, 32), (48, 16)]
@@ -373,7 +374,7 @@ def test_a_tokenizer_without_padding_token(images):
 def test_arrays_and_exif(tmp_path):
     lmm = build("llava")
     picture = image(3, (16, 16))
-    assert lmm.caption([np.asarray(picture)]) == lmm.caption([picture])
+    assert lmm.caption([np.asarray(picture)]) == lmm.caption([Sample(picture, "a")]) == lmm.caption([picture])
     wide = image(3, (32, 16))
     assert open_image(picture.convert("L"), 0).mode == open_image(picture.convert("CMYK"), 0).mode == "RGB"
     exif = wide.getexif()
