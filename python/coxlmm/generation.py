@@ -222,14 +222,15 @@ def greedy(model: nn.Module, settings: Mapping[str, Any]) -> Iterator[None]:
     names them itself in its call of another one, so that they cannot be named in its own.
     """
     own = [(m, m.generation_config) for m in model.modules() if hasattr(m, "generation_config")]
-    own = [(module, settings) for module, settings in own if isinstance(settings, GenerationConfig)]
+    own = [(module, config) for module, config in own if isinstance(config, GenerationConfig)]
     try:
-        for module, settings in own:
-            module.generation_config = GenerationConfig(**{key: getattr(settings, key) for key in _SPECIAL_TOKENS})
+        for module, config in own:
+            kept = {key: getattr(config, key) for key in _SPECIAL_TOKENS}
+            module.generation_config = GenerationConfig(**kept | settings)
         yield
     finally:
-        for module, settings in own:
-            module.generation_config = settings
+        for module, config in own:
+            module.generation_config = config
 
 
 @dataclass
