@@ -42,6 +42,11 @@ class UnreadableImageError(CoxlmmError, ValueError):
 
 def as_images(images: Iterable[Any]) -> Iterable[Any]:
     """``images``, refused when it is one image rather than several."""
+    if hasattr(images, "column_names"):
+        raise TypeError(
+            f"images must be a sequence or an iterable of images, got the rows of a {type(images).__name__}: "
+            f"say which column they are in with coxlmm.samples.HFDataset(dataset, image=...)"
+        )
     if isinstance(images, (str, bytes, bytearray, os.PathLike, dict)) or not isinstance(images, Iterable):
         raise TypeError(f"images must be a sequence or an iterable of images, got one {type(images).__name__}")
     if getattr(images, "ndim", None) in (2, 3):
