@@ -38,6 +38,8 @@ _COMPLETIONS = {"florence2": "<CAPTION>"}
 # Their processors have an image token and place it themselves, so that one in the prompt would be one too many.
 _PLACE_IMAGES_THEMSELVES = ("blip-2", "florence2", "instructblip", "instructblipvideo")
 _SETTINGS_FILE = "coxlmm.json"
+# Inputs of models whose prompts have one token that stands for the image, which only their cross-attention reads.
+_CROSS_ATTENTION = {"cross_attention_mask", "image_attention_mask"}
 # What of from_pretrained's arguments says where to load from, and so concerns the processor as well as the model.
 _SOURCE_ARGUMENTS = ("revision", "token", "cache_dir", "force_download", "local_files_only", "trust_remote_code")
 
@@ -254,7 +256,7 @@ class LMM:
         """
         token = image_token_id(self.model, self.processor)
         ids = inputs.get("input_ids")
-        found = None if token is None or ids is None else ids == token
+        found = None if token is None or ids is None or _CROSS_ATTENTION & set(inputs) else ids == token
         if self.model.config.is_encoder_decoder or found is None or not bool(found.any(dim=1).all()):
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} has no visual tokens among those of its prompt (it has cross-attention, "
