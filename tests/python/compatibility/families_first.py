@@ -6,11 +6,15 @@ from unittest import mock
 
 import torch
 from compatibility.processors import image_processor, processor, template, tokenizer
-from compatibility.recipes import Family
+from compatibility.recipes import Family, Unavailable
 from compatibility.shrink import IMAGE, PATCH, WIDTH, build, shrink
+from tiny_models import image
 from transformers import CLIPImageProcessorPil
 from transformers.models.pixtral import image_processing_pil_pixtral
 
+from coxlmm import LMM
+
+ALTERNATING = ["sliding_attention", "full_attention"] * 2
 SQUARE = {"height": IMAGE, "width": IMAGE}
 # Of a CLIP tower: the class token is a position that is no patch.
 CLIP = {"patch_size": PATCH, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
@@ -57,7 +61,9 @@ def qwen(name, processor_name):
 
 def gemma3():
     words = tokenizer(image_token="<image_soft_token>", boi_token="<start_of_image>", eoi_token="<end_of_image>")
-    model = build(shrink("gemma3", words, {"mm_tokens_per_image": 4}), words)
+    model = build(
+        shrink("gemma3", words, {"mm_tokens_per_image": 4, "text_config": {"layer_types": ALTERNATING}}), words
+    )
     images = image_processor("Gemma3ImageProcessorPil")
     chat = template("<start_of_image>")
     return model, processor("Gemma3Processor", images, words, image_seq_length=4, chat_template=chat)
@@ -70,7 +76,8 @@ def gemma4():
     )  # fmt: skip
     vision = {"model_type": "gemma4_vision", "pooling_kernel_size": 2, "patch_size": PATCH, "hidden_size": WIDTH}
     vision |= {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4}
-    settings = {"vision_config": vision | {"head_dim": 8, "position_embedding_size": 128}}
+    vision |= {"head_dim": 8, "position_embedding_size": 128}
+    settings = {"vision_config": vision, "text_config": {"layer_types": ALTERNATING}}
     model = build(shrink("gemma4", words, settings), words)
     images = image_processor(
         "Gemma4ImageProcessorPil", size=None, patch_size=PATCH, pooling_kernel_size=2, max_soft_tokens=70
@@ -140,10 +147,7 @@ def mistral3():
 
 def mllama():
     words = tokenizer(image_token="<|image|>", python_token="<|python_tag|>")
-    settings = {
-        "text_config": {"cross_attention_layers": [1]},
-        "vision_config": {"intermediate_layers_indices": [0], "vision_output_dim": 64},
-    }
+    settings = {"vision_config": {"vision_output_dim": 2 * WIDTH}}  # the last layer's and one in between's
     model = build(shrink("mllama", words, settings), words)
     images = image_processor("MllamaImageProcessorPil", max_image_tiles=4)
     return model, processor("MllamaProcessor", images, words, chat_template=template("<|image|>"))
@@ -167,7 +171,7 @@ LLAMA4 = (
 def llama4():
     words = tokenizer(image_token="<|patch|>", start="<|image_start|>", end="<|image_end|>", mark="<|image|>")
     settings = {"vision_config": {"intermediate_size": 4 * WIDTH}}  # half as many patches along each side
-    model = build(shrink("llama4", words, settings), words)
+    model = build(shrink("llama4", words, settings), words, seed=3)
     model.language_model.register_forward_hook(_add_image_outputs)
     images = OneTile(size=SQUARE, crop_size=SQUARE)
     chat = template("<|image|>")
@@ -179,6 +183,90 @@ def _add_image_outputs(module, args, output):
     output.image_outputs = None
 
 
+def llava_next_video():
+    words = tokenizer(video_token="<video>")
+    grid = [[IMAGE, 2 * IMAGE], [2 * IMAGE, IMAGE], [IMAGE, 3 * IMAGE]]
+    model = build(shrink("llava_next_video", words, {"image_grid_pinpoints": grid}), words)
+    sizes = {"size": {"shortest_edge": IMAGE}, "crop_size": SQUARE, "image_grid_pinpoints": grid}
+    images = image_processor("LlavaNextImageProcessorPil", **sizes)
+    return model, processor("LlavaNextVideoProcessor", images, words, chat_template=template(), **CLIP)
+
+
+def video_llava():
+    words = tokenizer(video_token="<video>")
+    model = build(shrink("video_llava", words), words)
+    images = image_processor("VideoLlavaImageProcessor", size={"shortest_edge": IMAGE}, crop_size=SQUARE)
+    return model, processor("VideoLlavaProcessor", images, words, chat_template=template(), **CLIP)
+
+
+def aria():
+    words = tokenizer()
+    settings = {"projector_patch_to_query_dict": {49: 4}, "max_value_projector_patch_to_query_dict": 4}
+    settings["vision_config"] = {"image_size": 980, "patch_size": 140}  # its processor knows no smaller size
+    model = build(shrink("aria", words, settings), words)
+    images = image_processor("AriaImageProcessorPil", size=None)
+    return model, processor("AriaProcessor", images, words, size_conversion={980: 4}, chat_template=template())
+
+
+def chameleon():
+    codes = [f"IMGIMG{letter}Z" for letter in "ABCDEFGH"]
+    words = tokenizer(
+        boi_token="<racm3:break>", eoi_token="<eoss>", sep_token="<reserved08706>",
+        **{f"code_{i}": code for i, code in enumerate(codes)},
+    )  # fmt: skip
+    vocabulary = {token: words.convert_tokens_to_ids(token) for token in [*codes, "<image>"]}
+    drawing = {"num_embeddings": 8, "base_channels": 32, "channel_multiplier": [1, 1], "latent_channels": 8}
+    drawing |= {"embed_dim": 8, "resolution": 16, "num_res_blocks": 1}
+    settings = {"vocabulary_map": vocabulary, "vq_config": drawing}
+    model = build(shrink("chameleon", words, settings), words)
+    sizes = {"size": {"shortest_edge": 8}, "crop_size": {"height": 8, "width": 8}}
+    images = image_processor("ChameleonImageProcessorPil", **sizes)
+    return model, processor("ChameleonProcessor", images, words, image_seq_length=16)
+
+
+def emu3():
+    codes = [f"<|visual token {i:06}|>" for i in range(8)]
+    words = tokenizer(
+        boi_token="<|image start|>", eoi_token="<|image end|>", image_wrapper_token="<|image token|>",
+        eof_token="<|extra_201|>", eol_token="<|extra_200|>", **{f"code_{i}": code for i, code in enumerate(codes)},
+    )  # fmt: skip
+    vocabulary = {token: words.convert_tokens_to_ids(token) for token in [*codes, "<image>", "<|extra_200|>"]}
+    drawing = {"codebook_size": 8, "base_channels": 32, "channel_multiplier": [1, 1, 1, 1], "num_res_blocks": 1}
+    drawing |= {"attn_resolutions": [3], "num_attention_heads": 1, "embed_dim": 4}
+    model = build(shrink("emu3", words, {"vocabulary_map": vocabulary, "vq_config": drawing}), words)
+    images = image_processor("Emu3ImageProcessor", size=None, min_pixels=16 * 16, max_pixels=IMAGE * IMAGE)
+    return model, processor("Emu3Processor", images, words, chat_template=template())
+
+
+EMU3 = (
+    "transformers pads images of different shapes to one before the encoder, which sees the padding: in a batch "
+    "captions differ from those that the images have alone; give it `batch_size=1`"
+)
+
+
+def emu3_in_batches():
+    lmm = LMM(*emu3())
+    pictures = [image(seed, size) for seed, size in enumerate([(32, 32), (64, 32), (32, 96)])]
+    alone = lmm.caption(pictures, batch_size=1, max_new_tokens=6)
+    assert lmm.caption(pictures, batch_size=3, max_new_tokens=6) == alone, EMU3
+
+
+def qwen2_5_omni():
+    named = {"image_token": "<|IMAGE|>", "video_token": "<|VIDEO|>", "audio_token": "<|AUDIO|>"}
+    named |= {"vision_bos_token": "<|vision_bos|>", "vision_eos_token": "<|vision_eos|>"}
+    named |= {"audio_bos_token": "<|audio_bos|>", "audio_eos_token": "<|audio_eos|>"}
+    words = tokenizer(**named)
+    rope = {"mrope_section": [1, 1, 2], "rope_theta": 10000.0, "rope_type": "default"}
+    # The class has no name for what the checkpoints' configurations say beside it.
+    settings = {"vision_start_token_id": words.vision_bos_token_id, "vision_end_token_id": words.vision_eos_token_id}
+    settings |= {"text_config": {"rope_parameters": rope}, "audio_config": {"output_dim": WIDTH}}
+    model = build(shrink("qwen2_5_omni_thinker", words, settings), words)
+    sizes = {"size": None, "patch_size": PATCH, "min_pixels": 256, "max_pixels": 64 * 64}
+    images = image_processor("Qwen2VLImageProcessorPil", **sizes)
+    marked = template("<|vision_bos|><|IMAGE|><|vision_eos|>")
+    return model, processor("Qwen2_5OmniProcessor", images, words, chat_template=marked)
+
+
 FAMILIES = [
     Family("llava", llava),
     Family("llava_next", llava_next),
@@ -188,6 +276,7 @@ FAMILIES = [
     Family("qwen2_5_vl", lambda: qwen("qwen2_5_vl", "Qwen2_5_VLProcessor")),
     Family("qwen3_vl", lambda: qwen("qwen3_vl", "Qwen3VLProcessor")),
     Family("qwen3_5", lambda: qwen("qwen3_5", "Qwen3VLProcessor")),
+    Family("qwen3_vl_moe", lambda: qwen("qwen3_vl_moe", "Qwen3VLProcessor")),
     Family("gemma3", gemma3),
     Family("gemma4", gemma4),
     Family("paligemma", paligemma),
@@ -198,4 +287,10 @@ FAMILIES = [
     Family("mistral3", mistral3),
     Family("mllama", mllama),
     Family("llama4", llama4, note=LLAMA4),
+    Family("llava_next_video", llava_next_video),
+    Family("video_llava", video_llava),
+    Family("aria", aria),
+    Family("chameleon", chameleon),
+    Unavailable("emu3", emu3_in_batches, EMU3),
+    Family("qwen2_5_omni_thinker", qwen2_5_omni),
 ]

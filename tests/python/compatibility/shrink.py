@@ -29,6 +29,14 @@ TINY = {
     **dict.fromkeys(("num_hidden_layers", "depth", "resampler_depth", "num_global_layers",
                      "encoder_layers"), OTHER_LAYERS),
     **dict.fromkeys(("decoder_layers", "num_layers", "num_decoder_layers", "layers"), TEXT_LAYERS),
+    # Lists of layers.
+    "deepstack_visual_indexes": [0],
+    "fullatt_block_indexes": [1],
+    "intermediate_layers_indices": [0],
+    "cross_attention_layers": [1],
+    # Shorter than a prompt.
+    "sliding_window": 16,
+    "attention_chunk_size": 16,
     "image_size": IMAGE,
     "patch_size": PATCH,
     "num_position_embeddings": (IMAGE // PATCH) ** 2,
@@ -109,7 +117,9 @@ def _shrunk(values: dict[str, Any], tokenizer: PreTrainedTokenizerBase, is_text:
         elif key == "num_hidden_layers" and is_text:
             shrunk[key] = TEXT_LAYERS
         elif key in TINY and value is not None:
-            shrunk[key] = [TINY[key]] * len(value) if isinstance(value, (list, tuple)) else TINY[key]
+            size = TINY[key]
+            each = isinstance(value, (list, tuple)) and not isinstance(size, list)
+            shrunk[key] = [size] * len(value) if each else copy.copy(size)
         else:
             shrunk[key] = copy.deepcopy(value)
     return shrunk
