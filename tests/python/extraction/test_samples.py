@@ -427,7 +427,9 @@ def test_a_stream_that_does_not_say_what_it_has(datasets):
 def test_datasets_that_cannot_be_read(datasets):
     dataset = table(datasets, "table")
     for rows in (dataset, dataset.to_iterable_dataset(), datasets.DatasetDict(train=dataset)):
-        with pytest.raises(TypeError, match=r"the rows of a .*Dataset.*: .* HFDataset\(dataset, image=\.\.\.\)"):
+        with pytest.raises(
+            TypeError, match=r"the rows of a .*Dataset.*: .*samples\.HFDataset\(dataset, image=\.\.\.\)"
+        ):
             as_samples(rows)
     with pytest.raises(ValueError, match="no column 'image', only 'picture', 'said', 'name', 'other'"):
         HFDataset(dataset)
