@@ -155,8 +155,8 @@ class ConceptDictionary:
             If an image is missing or unreadable, or the model has another number of features.
         """
         # States of the published code may be those behind the final norm, to which it is not applied again.
-        behind_norm = self.manifest.get("stream") == "final-norm"
-        words = ground_words(self.components, lmm, n_words, word_filter, normalized=behind_norm)
+        normalized = bool(self.manifest.get("normalized"))
+        words = ground_words(self.components, lmm, n_words, word_filter, normalized=normalized)
         self.images = ground_images(self.codes, self.sample_ids, self.captions, n_images, images)
         self.words = words
         return self

@@ -38,7 +38,7 @@ words which begin with it count, too. Where it occurs is not saved.
     The fitted estimator of scikit-learn. Its class is not loaded: what it holds becomes plain values.
 
 Their text grounding multiplies the concepts with the output embedding *without* the model's final norm; it is right for
-states of the module ``...norm``, which are behind it. Such states have ``manifest["stream"] == "final-norm"``.
+states of the module ``...norm``, which are behind it. Such states have ``manifest["normalized"]``.
 """
 
 import os
@@ -58,7 +58,6 @@ from coxlmm.estimators import PCA, KMeans, SemiNMF
 from coxlmm.states import States
 
 SOURCE = "https://github.com/mshukor/xl-vlms"
-AFTER_FINAL_NORM = "final-norm"
 # The names of decoder layers and final norms in the models that their code knows (LLaVA, Qwen2-VL, Molmo, Idefics2).
 _LAYER = re.compile(r"(?:^|\.)(?:layers|blocks)\.(\d+)$")
 _FINAL_NORM = re.compile(r"(?:^|\.)(?:norm|ln_f)$")
@@ -141,10 +140,11 @@ def read_states(
         references=[tuple(targets[i].split("$$")) for i in kept] if targets else None,
         manifest={
             **{key: value for key, value in known.items() if value is not None},
-            "stream": AFTER_FINAL_NORM if behind_norm else "residual" if numbered else name,
+            "stream": "final-norm" if behind_norm else "residual" if numbered else name,
+            "normalized": behind_norm,
             "position": "predicting",
             "token": "first",
-            "n_images": n,
+            "counts": {"seen": n, "matched": len(kept)},
             "published": {
                 "source": SOURCE,
                 "file": path.name,

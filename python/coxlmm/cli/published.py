@@ -36,7 +36,7 @@ def import_published(
         ensure_replaceable(out, holds_states)
         read = read_states(file, **of_states)
         read.save(out)
-        say(f"{len(read)} of {read.manifest['n_images']} states, {read.X.shape[1]} features each: {out}")
+        say(f"{len(read)} of {read.manifest['counts']['seen']} states, {read.X.shape[1]} features each: {out}")
         return
     given = [f"--{name.removesuffix('_id')}" for name, value in of_states.items() if value is not None]
     if given:

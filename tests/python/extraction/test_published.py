@@ -14,8 +14,10 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, DictionaryLearning
+from typer.testing import CliRunner
 
-from coxlmm import ConceptDictionary
+from coxlmm import ConceptDictionary, States
+from coxlmm.cli import app
 from coxlmm.published import UnsafeFileError, kind_of, read_dictionary, read_states
 
 NORM, LAYER = "language_model.model.norm", "language_model.model.layers.30"
@@ -102,7 +104,8 @@ def test_states_are_those_of_the_samples_in_which_the_word_was_found(tmp_path, v
     assert states.manifest["word"] == "dog"
     assert states.manifest["layer"] == 30
     assert states.manifest["stream"] == "residual"
-    assert states.manifest["n_images"] == 40
+    assert states.manifest["normalized"] is False
+    assert states.manifest["counts"] == {"seen": 40, "matched": 32}
     assert "first sub-token" in states.manifest["published"]["state"]
     assert "not applied" in states.manifest["published"]["final_norm"]
 
@@ -117,6 +120,7 @@ def test_what_the_documentation_describes_is_read(tmp_path):
     assert states.sample_ids == ["a.jpg", "c.jpg"]
     assert states.X[:, 0].tolist() == [0, 2]
     assert states.manifest["stream"] == "final-norm"
+    assert states.manifest["normalized"] is True
     assert "layer" not in states.manifest
 
 
@@ -354,3 +358,30 @@ def test_a_file_that_is_none_of_theirs_is_named(tmp_path, content):
     (tmp_path / "f.pth").write_bytes(content)
     with pytest.raises(ValueError, match=r"f\.pth"):
         read_states(tmp_path / "f.pth")
+
+
+def test_the_command_line_reads_both_kinds(tmp_path):
+    features, analysis = tmp_path / "features.pth", tmp_path / "analysis.pth"
+    save_features(features, dtype=torch.float32)
+    analyse_features(analysis, read_states(features).X)
+
+    def run(*arguments):
+        found = CliRunner().invoke(app, ["import-published", *map(str, arguments)])
+        return found.exit_code, found.output
+
+    code, output = run(features, "--word", "dog", "--model", "llava-hf/llava-1.5-7b-hf", "--out", tmp_path / "states")
+    assert code == 0, output
+    states = States.load(tmp_path / "states")
+    assert len(states) == 32
+    assert states.manifest["word"] == "dog"
+    code, output = run(analysis, "--states", tmp_path / "states", "--out", tmp_path / "dictionary")
+    assert code == 0, output
+    assert ConceptDictionary.from_pretrained(tmp_path / "dictionary").word == "dog"
+    code, output = run(features, "--states", tmp_path / "states", "--out", tmp_path / "other")
+    assert code == 1
+    assert "is of states: --states is for" in output
+    torch.save({"hidden_states": [_touch(tmp_path / "marker")]}, tmp_path / "hostile.pth")
+    code, output = run(tmp_path / "hostile.pth", "--out", tmp_path / "other")
+    assert code == 1
+    assert "is refused" in output
+    assert not (tmp_path / "marker").exists()
