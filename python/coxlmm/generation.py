@@ -90,6 +90,8 @@ def generate(
     # With left padding the last position is the one that predicts. It is copied, so that the sequence's other states
     # can be freed.
     settings = {"eos_token_id": end or None, "pad_token_id": lmm.tokenizer.pad_token_id}
+    if lmm.model.config.model_type == "blip":  # its generate drops the last token, which it takes for an end
+        inputs = continued(lmm, inputs, [[lmm.tokenizer.pad_token_id]] * len(inputs["input_ids"]))
     with _recording(lmm, inputs, record, lambda hidden: hidden[:, -1].clone()) as kept, greedy(lmm.model, settings):
         sequences = lmm.model.generate(
             **inputs,
@@ -140,10 +142,12 @@ def continued(lmm: "LMM", inputs: Mapping[str, Any], ids: list[list[int]]) -> di
     pad = lmm.tokenizer.pad_token_id
     tail = torch.tensor([[*row, *[pad] * (n - len(row))] for row in ids], dtype=torch.long, device=device)
     if lmm.model.config.is_encoder_decoder:
-        start = inputs.get("decoder_input_ids")
-        if start is None:
-            start = torch.full((len(ids), 1), _decoder_start(lmm), device=device)
+        # generate() begins a prompt of the decoder's, too, with its first token; all are alike, and none is padded.
+        start = torch.full((len(ids), 1), _decoder_start(lmm), device=device)
+        prompt = inputs.get("decoder_input_ids", start)
+        start = prompt if torch.equal(prompt[:, :1], start) else torch.cat([start, prompt], dim=1)
         continued["decoder_input_ids"] = torch.cat([start, tail], dim=1)
+        continued.pop("decoder_attention_mask", None)
         return continued
     mask = torch.tensor([[1] * len(row) + [0] * (n - len(row)) for row in ids], device=device).reshape(len(ids), n)
     for key, value in inputs.items():

@@ -174,7 +174,8 @@ class LMM:
         ids = self.model.generation_config.eos_token_id
         if ids is None:
             ids = self.tokenizer.eos_token_id
-        return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
+        ids = [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
+        return ids if self._added_end is None or self._added_end in ids else [*ids, self._added_end]
 
     def layer_index(self, layer: int | str) -> int:
         """A layer's number from 0, of a number that may count from the end, or of the name of its module.
@@ -313,7 +314,7 @@ class LMM:
             return_tensors="pt",
             **({"add_special_tokens": False} if self._prompt_has_bos else {}),
         )
-        return {key: self._to_model(value) for key, value in encoded.items()}
+        return {key: self._to_model(value) for key, value in self._unfinished(encoded).items()}
 
     def caption(self, images: Iterable[Any], *, batch_size: int = 16, max_new_tokens: int = 32) -> list[str]:
         """What the model writes about each image, greedily, without the prompt.
@@ -516,6 +517,23 @@ class LMM:
     @cached_property
     def _tokenizer_adds_bos(self) -> bool:
         return self.tokenizer("a")["input_ids"][:1] == [self.tokenizer.bos_token_id]
+
+    @cached_property
+    def _added_end(self) -> int | None:
+        """The token with which the tokenizer ends every text, as those of BERT, BART and T5 do."""
+        last = self.tokenizer("a")["input_ids"][-1]
+        return last if last in (self.tokenizer.eos_token_id, self.tokenizer.sep_token_id) else None
+
+    def _unfinished(self, encoded: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Without the end of the text: what has ended is not continued. An encoder reads it with its end."""
+        ids = encoded.get("input_ids")
+        if ids is None or self.model.config.is_encoder_decoder:
+            return encoded
+        if self._added_end is not None and bool((ids[:, -1] == self._added_end).all()):
+            encoded = {key: value[:, :-1] if value.shape == ids.shape else value for key, value in encoded.items()}
+        if self.model.config.model_type == "blip":  # as its generate does
+            encoded["input_ids"][:, 0] = self.model.config.text_config.bos_token_id
+        return encoded
 
     def _default_prompt(self) -> str:
         if getattr(self.processor, "chat_template", None):

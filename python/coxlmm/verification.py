@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
 
+# Models whose forward pass returns the hidden states of its vision model.
+_HIDDEN_STATES_OF_ANOTHER = ("blip",)
+
+
 class VerificationError(CoxlmmError, RuntimeError):
     """A state that was computed again differs from the one that was extracted."""
 
@@ -55,8 +59,8 @@ def verify_states(lmm: "LMM", states: States, images: Mapping[str, Any]) -> dict
     are normalised, so there ``normalize(state)`` is compared, which covers the final norm, and for the states that
     predict a word the output embedding is covered too: ``W_U`` must rank the same token first as the model's logits.
 
-    Outputs of attention and MLP, and means at the last layer, are nowhere among ``hidden_states``: of these the pass is
-    the same, but the states are taken by a hook.
+    Outputs of attention and MLP, means at the last layer and the states of BLIP are nowhere among ``hidden_states``:
+    of these the pass is the same, but the states are taken by a hook.
 
     Parameters
     ----------
@@ -177,7 +181,8 @@ def _plain_forward(
     visual = lmm.visual_positions(inputs) if position in ("visual", "visual-mean") else None
     is_last = layer == lmm.n_layers - 1
     is_mean = position == "visual-mean" or (token == "mean" and position in ("predicting", "word"))
-    if stream != "residual" or (is_last and is_mean):
+    by_hook = lmm.model.config.model_type in _HIDDEN_STATES_OF_ANOTHER
+    if stream != "residual" or (is_last and is_mean) or by_hook:
         kept = read(lmm, inputs, [tokens], Record([lmm.module_of(layer, stream)], visual))
         states = kept.states[0][:, 0]
         at_visual = kept.visual[0][0] if visual is not None else None
