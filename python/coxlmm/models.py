@@ -57,7 +57,9 @@ class LMM:
         Any model that generates text from images through ``generate``, already loaded, wherever and however: half
         precision, quantised, dispatched. It is frozen in place: ``model.eval()`` and ``requires_grad_(False)``.
     processor : ProcessorMixin
-        The processor that belongs to it. A tokenizer without a padding token is given its end-of-sequence token as one.
+        The processor that belongs to it. Its tokenizer is set to pad on the left, and without a padding token it is
+        given its end-of-sequence token as one. A processor that is none of transformers' is called as
+        ``processor(images=[...], text=[...], padding=True, return_tensors="pt")`` with one image for each text.
     prompt : str, optional
         Text to continue, sent as it stands, without a chat template. ``<image>`` marks the image's place, whatever
         the model's own image token is; without a mark the image comes first. Default: the chat template around the
@@ -88,6 +90,7 @@ class LMM:
         self.architecture = Architecture.of(model)
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.tokenizer.padding_side = "left"
         self.prompt = self._default_prompt() if prompt is None else self._place_image(prompt)
 
     @classmethod
@@ -306,13 +309,17 @@ class LMM:
 
     def inputs(self, images: list[Any]) -> dict[str, Any]:
         """The model's input for the prompt with each of ``images`` (opened), padded on the left, on its device."""
+        settings = {"padding_side": "left"} if self._processor_is_transformers else {}
+        if self._prompt_has_bos:
+            settings["add_special_tokens"] = False
         encoded = self.processor(
-            images=[[image] for image in images],
+            # All of transformers' own take a list of images for each prompt, and some take nothing else; what comes
+            # with a model's own code is made for one image a prompt.
+            images=[[image] for image in images] if self._processor_is_transformers else images,
             text=[self.prompt] * len(images),
             padding=True,
-            padding_side="left",
             return_tensors="pt",
-            **({"add_special_tokens": False} if self._prompt_has_bos else {}),
+            **settings,
         )
         return {key: self._to_model(value) for key, value in self._unfinished(encoded).items()}
 
@@ -502,6 +509,10 @@ class LMM:
         if not isinstance(value, torch.Tensor):
             return value
         return value.to(self.device, self.model.dtype if value.is_floating_point() else value.dtype)
+
+    @property
+    def _processor_is_transformers(self) -> bool:
+        return type(self.processor).__call__.__module__.startswith("transformers.")
 
     @property
     def _image_token(self) -> str | None:
