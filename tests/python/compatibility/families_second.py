@@ -1,8 +1,10 @@
 """GLM, Molmo, Cohere, LFM, Ovis, DeepSeek, Janus, the BLIPs, Kosmos, Florence, GIT and models that read documents."""
 
+from compatibility import stand_ins
 from compatibility.processors import image_processor, processor, template, tokenizer
 from compatibility.recipes import Family
 from compatibility.shrink import IMAGE, PATCH, WIDTH, build, shrink
+from transformers import ConvNextConfig
 
 # An untrained model whose embeddings are tied repeats its last token, whatever the image.
 UNTIED = {"tie_word_embeddings": False, "text_config": {"tie_word_embeddings": False}}
@@ -127,10 +129,69 @@ def git():
     return build(shrink("git", words), words, seed=4), processor("GitProcessor", clip(), words)
 
 
+def cohere2_vision():
+    words = tokenizer(
+        image_token="<|IMG_PATCH|>",
+        boi_token="<|START_OF_IMG|>",
+        eoi_token="<|END_OF_IMG|>",
+        img_line_break_token="<|IMG_LINE_BREAK|>",
+    )
+    model = build(shrink("cohere2_vision", words), words)
+    settings = {"chat_template": template("<|IMG_PATCH|>")}
+    return model, processor("Cohere2VisionProcessor", stand_ins.Cohere2Vision(), words, **settings)
+
+
+def perception_lm():
+    words = tokenizer(video_token="<video>")
+    tower = shrink("clip_vision_model", words).to_dict() | {"model_args": {"embed_dim": WIDTH}}
+    model = build(shrink("perception_lm", words, {"vision_config": tower}), words)
+    settings = {"patch_size": PATCH, "pooling_ratio": 1, "chat_template": template()}
+    return model, processor("PerceptionLMProcessor", stand_ins.PerceptionLM(), words, **settings)
+
+
+def fast_vlm():
+    words = tokenizer()
+    sizes = {"hidden_sizes": [8, WIDTH], "depths": [1, 1], "num_stages": 2, "patch_size": PATCH // 2}
+    tower = ConvNextConfig(**sizes).to_dict() | {"hidden_size": WIDTH}
+    model = build(shrink("fast_vlm", words, {"vision_config": tower}), words)
+    settings = {"patch_size": PATCH, "vision_feature_select_strategy": "full", "num_additional_image_tokens": 0}
+    return model, processor("LlavaProcessor", clip(), words, chat_template=template(), **settings)
+
+
+def lfm2_vl():
+    markers = ["<|image_start|>", "<|image_end|>", "<|img_thumbnail|>", "<|img_row_1_col_1|>", "<|img_row_1_col_2|>"]
+    words = tokenizer(**{marker: marker for marker in markers})
+    kinds = {"layer_types": ["conv", "full_attention", "conv", "full_attention"], "full_attn_idxs": None}
+    settings = {"text_config": kinds, "vision_config": {"num_patches": (IMAGE // PATCH) ** 2}}
+    model = build(shrink("lfm2_vl", words, settings | {"tie_word_embeddings": False}), words, seed=5)
+    return model, processor("Lfm2VlProcessor", stand_ins.Lfm2Vl(), words, chat_template=template())
+
+
+def molmo2():
+    names = ["im_patch", "im_col", "im_start", "low_res_im_start", "im_end", "im_low", "frame_start", "frame_end"]
+    words = tokenizer(image_token="<|image|>", video_token="<|video|>", **{f"{n}_token": f"<{n}>" for n in names})
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 4}
+    settings = {
+        "vision_config": {"image_size": [IMAGE, IMAGE], **heads},
+        "adapter_config": {"vision_feature_layer": [1, 0], **heads},
+        "text_config": {"additional_vocab_size": 1, "rope_scaling_layers": None},
+        "image_patch_id": words.im_patch_token_id,
+    }
+    model = build(shrink("molmo2", words, settings), words)
+    return model, processor("Molmo2Processor", stand_ins.Molmo2(), words, chat_template=template("<|image|>"))
+
+
+STAND_IN = "its image processor needs torchvision: a stand-in with the same outputs"
+
 FAMILIES = [
     Family("glm4v", glm("glm4v", "Glm4v")),
     Family("glm46v", glm("glm46v", "Glm46V")),
+    Family("molmo2", molmo2, note=STAND_IN),
     Family("aya_vision", aya_vision),
+    Family("cohere2_vision", cohere2_vision, note=STAND_IN),
+    Family("lfm2_vl", lfm2_vl, note=STAND_IN),
+    Family("fast_vlm", fast_vlm, note="its vision tower needs timm: a ConvNeXt in its place"),
+    Family("perception_lm", perception_lm, note=f"its vision tower needs timm: CLIP's in its place; {STAND_IN}"),
     Family("ovis2", ovis2),
     Family("deepseek_vl", deepseek_vl),
     Family("deepseek_vl_hybrid", deepseek_vl_hybrid),
