@@ -313,9 +313,9 @@ class LMM:
         if self._prompt_has_bos:
             settings["add_special_tokens"] = False
         encoded = self.processor(
-            # All of transformers' own take a list of images for each prompt, and some take nothing else; what comes
-            # with a model's own code is made for one image a prompt.
-            images=[[image] for image in images] if self._processor_is_transformers else images,
+            # All of transformers' own but one take a list of images for each prompt, and some take nothing else; what
+            # comes with a model's own code is made for one image a prompt.
+            images=[[image] for image in images] if self._takes_lists_of_images else images,
             text=[self.prompt] * len(images),
             padding=True,
             return_tensors="pt",
@@ -515,6 +515,10 @@ class LMM:
         return type(self.processor).__call__.__module__.startswith("transformers.")
 
     @property
+    def _takes_lists_of_images(self) -> bool:
+        return self._processor_is_transformers and type(self.processor).__name__ != "GotOcr2Processor"
+
+    @property
     def _image_token(self) -> str | None:
         token = getattr(self.processor, "image_token", None)
         return None if token is None or self.model.config.model_type in _PLACE_IMAGES_THEMSELVES else str(token)
@@ -538,6 +542,12 @@ class LMM:
     def _unfinished(self, encoded: Mapping[str, Any]) -> Mapping[str, Any]:
         """Without the end of the text: what has ended is not continued. An encoder reads it with its end."""
         ids = encoded.get("input_ids")
+        if "labels" in encoded:  # processors of vision encoders take text for what is to be written
+            ids = encoded["labels"]
+            ended = self._added_end is not None and bool((ids[:, -1] == self._added_end).all())
+            texts = ("labels", "input_ids", "attention_mask")
+            encoded = {key: value for key, value in encoded.items() if key not in texts}
+            return encoded | {"decoder_input_ids": ids[:, :-1] if ended else ids}
         if ids is None or self.model.config.is_encoder_decoder:
             return encoded
         if self._added_end is not None and bool((ids[:, -1] == self._added_end).all()):
