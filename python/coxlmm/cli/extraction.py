@@ -80,12 +80,14 @@ def extract(
     from coxlmm.atomic import ensure_replaceable
     from coxlmm.samples import open_source
     from coxlmm.states import States
-    from coxlmm.states_files import holds_states
+    from coxlmm.states_files import holds_states, unfinished
 
     ensure_replaceable(out, holds_states)
     source = open_source(images, images=table_images, references=references)
     layers = [_number(one) for one in layer or ["-1"]]
     lmm = load(model, prompt, dtype or "auto", device_map)
+    if resume and unfinished(out).exists():
+        say(f"going on with what an interrupted run has left in {unfinished(out)}")
     states = lmm.extract(
         source,
         word[0] if word and len(word) == 1 else word or None,
@@ -110,6 +112,8 @@ def extract(
         source={"path": os.path.abspath(images), "images": table_images and os.path.abspath(table_images)},
         progress=True,
     )
+    if int(os.environ.get("RANK", "0")) > 0:  # one process of several speaks for all
+        return
     members = {"": states} if isinstance(states, States) else states
     for key, one in members.items():
         counts = one.manifest["counts"]
@@ -117,7 +121,7 @@ def extract(
         say(f"{named}{counts['matched']} of {counts['seen']} images count, {one.X.shape[1]} features each: {out}")
     lost = next(iter(members.values())).manifest["unreadable"]
     if lost:
-        say(f"{len(lost)} images could not be read; the first is {lost[0]['id']}: {lost[0]['reason']}")
+        say(f"not readable: {len(lost)} of them, the first is {lost[0]['id']}: {lost[0]['reason']}")
 
 
 def verify(

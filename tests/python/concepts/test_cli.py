@@ -178,13 +178,33 @@ def test_several_words_and_layers_are_several_directories(folder, tmp_path):
     assert "'64x'" in failure(run(*arguments, "--word", "dog", "--batch-size", "64x"))
 
 
+def test_an_interrupted_extraction_goes_on(folder, tmp_path, monkeypatch):
+    arguments = ["extract", folder / "model", folder / "images", "--word", "dog", "--out", tmp_path / "states"]
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coxlmm.captioner.generate", interrupted)
+        assert run(*arguments, "--batch-size", 1).exit_code != 0
+    assert "going on" not in run(*arguments[:-1], tmp_path / "other", "--batch-size", 1).stderr
+    message = failure(run(*arguments, "--batch-size", 2))
+    assert "differs from this one in batch_size (was 1, now 2)" in message
+    assert "--no-resume" in message
+    resumed = run(*arguments, "--batch-size", 1)
+    assert resumed.exit_code == 0, resumed.output
+    assert "going on with what an interrupted run has left in" in resumed.stderr
+    assert run(*arguments, "--batch-size", 2, "--no-resume").exit_code == 0
+    assert [p.name for p in tmp_path.glob("*states*")] == ["states"]
+
+
 def test_an_unreadable_image_is_reported_at_the_end(folder, tmp_path):
     shutil.copytree(folder / "images", tmp_path / "images")
     (tmp_path / "images" / "0.png").write_bytes(b"no image")
     arguments = ["extract", folder / "model", tmp_path / "images", "--word", "dog", "--out", tmp_path / "states"]
     result = run(*arguments)
     assert result.exit_code == 0, result.output
-    assert "1 images could not be read; the first is 0.png" in result.stderr
+    assert "not readable: 1 of them, the first is 0.png" in result.stderr
     assert "0.png" in failure(run(*arguments, "--on-error", "raise"))
 
 
