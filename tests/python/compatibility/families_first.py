@@ -7,12 +7,10 @@ from unittest import mock
 import torch
 from compatibility.processors import image_processor, processor, template, tokenizer
 from compatibility.recipes import Family, Unavailable
-from compatibility.shrink import IMAGE, PATCH, WIDTH, build, shrink
-from tiny_models import image
+from compatibility.remote_code import PatchesAndLlama, PatchesConfig, PatchesProcessor
+from compatibility.shrink import IMAGE, PATCH, TEXT_LAYERS, WIDTH, build, randomize, shrink
 from transformers import CLIPImageProcessorPil
 from transformers.models.pixtral import image_processing_pil_pixtral
-
-from coxlmm import LMM
 
 ALTERNATING = ["sliding_attention", "full_attention"] * 2
 SQUARE = {"height": IMAGE, "width": IMAGE}
@@ -239,16 +237,9 @@ def emu3():
 
 
 EMU3 = (
-    "transformers pads images of different shapes to one before the encoder, which sees the padding: in a batch "
-    "captions differ from those that the images have alone; give it `batch_size=1`"
+    "transformers pads images of different shapes to one before the encoder, which sees the padding: "
+    "they are as alone with `batch_size=1`"
 )
-
-
-def emu3_in_batches():
-    lmm = LMM(*emu3())
-    pictures = [image(seed, size) for seed, size in enumerate([(32, 32), (64, 32), (32, 96)])]
-    alone = lmm.caption(pictures, batch_size=1, max_new_tokens=6)
-    assert lmm.caption(pictures, batch_size=3, max_new_tokens=6) == alone, EMU3
 
 
 def qwen2_5_omni():
@@ -265,6 +256,21 @@ def qwen2_5_omni():
     images = image_processor("Qwen2VLImageProcessorPil", **sizes)
     marked = template("<|vision_bos|><|IMAGE|><|vision_eos|>")
     return model, processor("Qwen2_5OmniProcessor", images, words, chat_template=marked)
+
+
+def remote_code():
+    words = tokenizer()
+    config = PatchesConfig(llm_config=shrink("llama", words), image_token_id=words.image_token_id)
+    torch.manual_seed(0)
+    model = PatchesAndLlama(config).float()
+    randomize(model, words)
+    return model, PatchesProcessor(words)
+
+
+def gemma3n():
+    words = tokenizer()
+    settings = {"intermediate_size": 48, "activation_sparsity_pattern": [0.0] * TEXT_LAYERS, "num_kv_shared_layers": 0}
+    return build(shrink("gemma3n", words, {"text_config": settings}), words)
 
 
 FAMILIES = [
@@ -291,6 +297,8 @@ FAMILIES = [
     Family("video_llava", video_llava),
     Family("aria", aria),
     Family("chameleon", chameleon),
-    Unavailable("emu3", emu3_in_batches, EMU3),
+    Family("emu3", emu3, alone=EMU3),
     Family("qwen2_5_omni_thinker", qwen2_5_omni),
+    Unavailable("gemma3n", gemma3n, "TimmWrapperModel requires the timm library"),
+    Family("remote code", remote_code, note="a model and a processor whose classes are not transformers'"),
 ]

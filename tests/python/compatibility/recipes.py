@@ -24,6 +24,8 @@ class Family:
     refuses : mapping
         From a check to words of the error with which the library refuses it; the check must raise just that, and the
         message goes into the table.
+    alone : str
+        Why images give something else in a batch, where they do: the checks then have one at a time.
     note : str
         Remark for the table.
     """
@@ -32,6 +34,7 @@ class Family:
     build: Callable[[], tuple[PreTrainedModel, Any]]
     prompt: str | None = None
     refuses: Mapping[str, str] = field(default_factory=dict)
+    alone: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:

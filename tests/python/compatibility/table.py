@@ -37,7 +37,7 @@ model must have is found through its own accessors, and the error says what was 
 | places | attention and MLP outputs, the prompt's last state, the mean over visual tokens: in a batch as alone |
 | ground | `unembedding @ normalize(state)` ranks the generated token first, and a dictionary decodes to words |
 
-✓: checked. ✗: refused, and the remark is the error's message.
+✓: checked. ✗: not so, and the remark says why, in the error's words where there is one.
 
 """
 
