@@ -542,7 +542,8 @@ class LMM:
     def _unfinished(self, encoded: Mapping[str, Any]) -> Mapping[str, Any]:
         """Without the end of the text: what has ended is not continued. An encoder reads it with its end."""
         ids = encoded.get("input_ids")
-        if "labels" in encoded:  # processors of vision encoders take text for what is to be written
+        if "labels" in encoded and self.model.config.is_encoder_decoder:
+            # Processors of vision encoders take text for what is to be written.
             ids = encoded["labels"]
             ended = self._added_end is not None and bool((ids[:, -1] == self._added_end).all())
             texts = ("labels", "input_ids", "attention_mask")
