@@ -19,8 +19,8 @@ _OTHER_STACKS = ("vision", "visual", "image", "audio", "qformer", "perceiver", "
 # What decoder layers call their sublayers. Those of BERT's and T5's kinds wrap them, residual connection and norm
 # included; layers with the two matrices of the feed-forward part among their own children (OPT, BART) have its output
 # in the second one.
-_WRAPPED_ATTENTION = ("attention.output.dense", "layer.0.SelfAttention")
-_WRAPPED_MLP = ("output.dense", "layer.2.DenseReluDense")
+_WRAPPED_ATTENTION = ("attention.output.dense", "layer.0.SelfAttention", "self_attention.attention")
+_WRAPPED_MLP = ("output.dense", "layer.2.DenseReluDense", "mlp.DenseReluDense")
 _PLAIN_ATTENTION = ("self_attn", "attention", "attn", "self_attention", "linear_attn", "temporal_block", "cross_attn")
 _PLAIN_MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "moe", "fc2")
 _SUBLAYERS = {"attention": _WRAPPED_ATTENTION + _PLAIN_ATTENTION, "mlp": _WRAPPED_MLP + _PLAIN_MLP}

@@ -37,6 +37,11 @@ _COMPLETION = "A photo of"
 _COMPLETIONS = {"florence2": "<CAPTION>"}
 # Their processors have an image token and place it themselves, so that one in the prompt would be one too many.
 _PLACE_IMAGES_THEMSELVES = ("blip-2", "florence2", "instructblip", "instructblipvideo")
+# Classes whose states depend on the other images of a batch, and why.
+_ONE_IMAGE_A_BATCH = {
+    "hunyuan_vl": "it counts the images of a batch, and their numbers are part of the positions",
+    "minicpmv4_6": "its vision model arranges the patches of all images like those of the first",
+}
 _SETTINGS_FILE = "coxlmm.json"
 # Inputs of models whose prompts have one token that stands for the image, which only their cross-attention reads.
 _CROSS_ATTENTION = {"cross_attention_mask", "image_attention_mask"}
@@ -308,7 +313,16 @@ class LMM:
         return DecodedTokens(ids, self.decode)
 
     def inputs(self, images: list[Any]) -> dict[str, Any]:
-        """The model's input for the prompt with each of ``images`` (opened), padded on the left, on its device."""
+        """The model's input for the prompt with each of ``images`` (opened), padded on the left, on its device.
+
+        Raises
+        ------
+        ValueError
+            If there are several images, and the model's states of one would depend on the others.
+        """
+        why = _ONE_IMAGE_A_BATCH.get(self.model.config.model_type)
+        if why and len(images) > 1:
+            raise ValueError(f"{type(self.model).__name__} takes one image at a time, batch_size=1, since {why}")
         settings = {"padding_side": "left"} if self._processor_is_transformers else {}
         if self._prompt_has_bos:
             settings["add_special_tokens"] = False
