@@ -136,9 +136,7 @@ class WordMatcher:
         characters = self.find(generated.text)
         if characters is None:
             return None
-        start, stop = characters
-        under = [i for i, (a, b) in enumerate(generated.spans) if a < stop and b > start]
-        return TokenSpan(under[0], under[-1] + 1)
+        return generated.under(*characters)
 
 
 class _Piece(NamedTuple):
@@ -292,26 +290,40 @@ class DecodedTokens:
         self.ids = tuple(int(i) for i in ids)
         self._decode = decode
         self.text = decode(list(self.ids))
+        self._spans: list[tuple[int, int]] = []
+        self._settled = 0
 
-    @cached_property
+    @property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """For each token the characters ``[start, stop)`` of ``text`` that it contributes.
 
         Special tokens contribute none. A character spelt by several tokens (the bytes of "é" or of an emoji) belongs to
-        every one of them, so spans may share a character; otherwise they follow one another. Found by decoding every
-        prefix, once and only when asked for: most captions do not hold the word.
+        every one of them, so spans may share a character; otherwise they follow one another.
         """
-        spans = []
-        settled = 0
-        for count in range(1, len(self.ids) + 1):
+        self._extend(len(self.text) + 1)
+        return tuple(self._spans)
+
+    def under(self, start: int, stop: int) -> TokenSpan:
+        """The tokens that contribute to the characters ``[start, stop)`` of ``text``, at least one of these."""
+        self._extend(stop)
+        under = [i for i, (a, b) in enumerate(self._spans) if a < stop and b > start]
+        return TokenSpan(under[0], under[-1] + 1)
+
+    def _extend(self, stop: int) -> None:
+        """Spans of the tokens up to those of the character ``stop``.
+
+        By decoding every prefix, which costs the square of the number of tokens: little beside generating them (12 ms
+        for 256, 0.2 s for 1024), less still as it ends at the word and is only done for texts that have it.
+        """
+        while self._settled < stop and len(self._spans) < len(self.ids):
+            count = len(self._spans) + 1
             prefix = self._decode(list(self.ids[:count])) if count < len(self.ids) else self.text
-            agreed = max(settled, _common_prefix_length(prefix, self.text))
+            agreed = max(self._settled, _common_prefix_length(prefix, self.text))
             # What a prefix decodes to beyond its agreement with the text is a character still waiting for its other
             # bytes (decoders show U+FFFD): this token has begun the next character of the text.
             begun = agreed < min(len(prefix), len(self.text))
-            spans.append((settled, agreed + 1 if begun else agreed))
-            settled = agreed
-        return tuple(spans)
+            self._spans.append((self._settled, agreed + 1 if begun else agreed))
+            self._settled = agreed
 
 
 def _common_prefix_length(a: str, b: str) -> int:
