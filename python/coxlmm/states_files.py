@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from coxlmm.atomic import ensure_present, write_file
 from coxlmm.row_blocks import RowBlocks
@@ -173,7 +173,7 @@ def _assemble(shards: list[Path], samples: Path, document: dict[str, Any]) -> di
             for key, values in columns.items():
                 values.extend([sample[key]] * sample["rows"])
     return {
-        "X": _mapped(shards[0]) if len(shards) == 1 else np.concatenate([load_file(shard)["X"] for shard in shards]),
+        "X": _mapped(shards[0]) if len(shards) == 1 else _joined(shards),
         "positions": np.concatenate([_tensor(shard, "positions") for shard in shards]),
         "sample_ids": columns["id"],
         "captions": columns["caption"],
@@ -186,6 +186,18 @@ def _assemble(shards: list[Path], samples: Path, document: dict[str, Any]) -> di
 def _mapped(shard: Path) -> np.ndarray:
     X = _tensor(shard, "X") if _is_empty(shard) else RowBlocks.from_safetensors(shard, "X").blocks[0]
     return np.asarray(X)
+
+
+def _joined(shards: list[Path]) -> np.ndarray:
+    # Into one array, a shard at a time: to read them all first would take the memory twice.
+    mapped = [_mapped(shard) for shard in shards]
+    X = np.empty((sum(map(len, mapped)), mapped[0].shape[1]), np.float32)
+    start = 0
+    while mapped:
+        block = mapped.pop(0)
+        X[start : start + len(block)] = block
+        start += len(block)
+    return X
 
 
 def _is_empty(shard: Path) -> bool:
