@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,7 +15,14 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
-from coxlmm.architecture import Architecture, UnsupportedModelError, image_token_id, loaded_weights
+from coxlmm.architecture import (
+    Architecture,
+    UnsupportedModelError,
+    image_token_id,
+    loaded_weights,
+    logits_of,
+    without_hooks,
+)
 from coxlmm.errors import CoxlmmError
 from coxlmm.generation import generate
 from coxlmm.images import as_images, open_image
@@ -69,6 +75,10 @@ class LMM:
         Text to continue, sent as it stands, without a chat template. ``<image>`` marks the image's place, whatever
         the model's own image token is; without a mark the image comes first. Default: the chat template around the
         image and "Describe the image in one sentence.", or "<image>A photo of" where there is no template.
+    modules : mapping, optional
+        The parts that are not found, named by hand: "layers" (a ``ModuleList``), "final_norm" (None where there is
+        none) and "output_embedding", as modules or by their names in ``model.named_modules()``; "attention" and "mlp"
+        by their names within a layer. The error about a part that is missing lists what the model has.
 
     Attributes
     ----------
@@ -79,20 +89,32 @@ class LMM:
     Raises
     ------
     UnsupportedModelError
-        If decoder layers, final norm or output embedding cannot be found.
+        If decoder layers, final norm or output embedding cannot be found, the model does not generate, or the processor
+        does not take images and text.
 
     Notes
     -----
     The state after the last decoder layer is *not* normalised; transformers' ``hidden_states[-1]`` is. With ``h`` a
     row of ``States.X`` of the last layer, the logits that predicted the token are ``unembedding @ normalize(h)``, plus
     the output bias of the few models that have one. Some models then scale the logits (Cohere, Granite) or cap them
-    softly (Gemma 2); both are increasing functions, so the ranking of tokens is the same, and neither is applied here.
+    softly (Gemma); both are increasing functions, so the ranking of tokens is the same. :meth:`logits` has it all.
     """
 
-    def __init__(self, model: PreTrainedModel, processor: Any, *, prompt: str | None = None) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: Any,
+        *,
+        prompt: str | None = None,
+        modules: Mapping[str, str | nn.Module | None] | None = None,
+    ) -> None:
+        # The compiled wrapper of a whole model does not take part in generate, which calls the model inside.
+        model = getattr(model, "_orig_mod", model)
+        _require_generation(model)
+        _require_processor(processor)
         self.model = model.eval().requires_grad_(False)
         self.processor = processor
-        self.architecture = Architecture.of(model)
+        self.architecture = Architecture.of(model, modules)
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.tokenizer.padding_side = "left"
@@ -100,7 +122,12 @@ class LMM:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | os.PathLike[str], *, prompt: str | None = None, **kwargs: Any
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        prompt: str | None = None,
+        modules: Mapping[str, str | nn.Module | None] | None = None,
+        **kwargs: Any,
     ) -> "LMM":
         """Loads a model and its processor from a repository or a local directory.
 
@@ -109,19 +136,37 @@ class LMM:
         name_or_path : str or path
         prompt : str, optional
             Default: the one that :meth:`save_pretrained` stored there, or else the class's default.
+        modules : mapping, optional
+            As for the class.
         **kwargs
             For ``AutoModelForImageTextToText.from_pretrained`` (``dtype``, ``device_map``, ``revision``, ...); those
             that say where to load from go to ``AutoProcessor`` too.
+
+        Raises
+        ------
+        OSError
+            If there is neither such a directory nor such a repository, or files are missing in it.
         """
-        if os.path.isdir(name_or_path):
+        is_local = os.path.isdir(name_or_path)
+        if is_local:
             # model_id then names it from any directory, and no local path is taken for a repository.
             name_or_path = os.path.abspath(name_or_path)
         source = {key: kwargs[key] for key in _SOURCE_ARGUMENTS if key in kwargs}
-        model = AutoModelForImageTextToText.from_pretrained(name_or_path, **kwargs)
-        processor = AutoProcessor.from_pretrained(name_or_path, **source)
+        try:
+            # Before the model, which is large: a processor that will not do is an error at once.
+            processor = AutoProcessor.from_pretrained(name_or_path, **source)
+            _require_processor(processor)
+            model = AutoModelForImageTextToText.from_pretrained(name_or_path, **kwargs)
+        except OSError as error:
+            if is_local:
+                raise
+            raise OSError(
+                f"no directory {os.path.abspath(name_or_path)}, and no model could be loaded from a repository "
+                f"{os.fspath(name_or_path)!r}: {error}"
+            ) from error
         if prompt is None:
             prompt = _stored_prompt(name_or_path, source)
-        return cls(model, processor, prompt=prompt)
+        return cls(model, processor, prompt=prompt, modules=modules)
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> Path:
         """Writes model, processor and prompt into a directory for :meth:`from_pretrained`."""
@@ -151,7 +196,7 @@ class LMM:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return getattr(self.processor, "tokenizer", self.processor)
+        return self.processor.tokenizer
 
     @property
     def n_layers(self) -> int:
@@ -171,10 +216,10 @@ class LMM:
     def unembedding(self) -> np.ndarray:
         """``W_U``, vocabulary x features, float32: the rows are the directions of the tokens.
 
-        A view of the model's own weights when they are float32 on the CPU, otherwise a copy made at every access.
+        A view of the model's own weights when they are float32 on the CPU, otherwise a copy made at every access. Of
+        adapters and quantised weights it is the matrix that they amount to.
         """
-        with loaded_weights(self.architecture.output_embedding) as embedding:
-            return embedding.weight.detach().float().cpu().numpy()
+        return self.architecture.unembedding().float().numpy()
 
     @cached_property
     def eos_token_ids(self) -> list[int]:
@@ -293,12 +338,30 @@ class LMM:
             raise ValueError(f"states must be n x {n_features} for this model, got {tuple(rows.shape)}")
         with loaded_weights(self.final_norm) as norm:
             parameters = {name: p.float() for name, p in norm.state_dict().items()}
-        if hasattr(norm, "_old_forward"):
-            # accelerate's wrapper would load the weights once more, in the model's own precision.
-            norm = copy(norm)
-            del norm.forward
         device = next(iter(parameters.values())).device if parameters else self.device
-        return torch.func.functional_call(norm, parameters, (rows.to(device),)).cpu().numpy()
+        # accelerate's wrappers would load the weights once more, in the model's own precision.
+        return torch.func.functional_call(without_hooks(norm), parameters, (rows.to(device),)).cpu().numpy()
+
+    @torch.inference_mode()
+    def logits(self, states: ArrayLike) -> np.ndarray:
+        """The logits that the model makes of states of its last layer: what it predicts with.
+
+        Final norm, output embedding with its bias, and whatever else the model does then: scale (Cohere, Granite), cap
+        softly (Gemma). That last part is done by the model itself, in one forward pass of a single token in which the
+        output embedding gets these states instead of its own.
+
+        Parameters
+        ----------
+        states : array, n x n_features
+            Before the final norm, as :class:`~coxlmm.States` holds them.
+
+        Returns
+        -------
+        ndarray of float32, n x vocabulary
+            In the model's own precision.
+        """
+        normalized = torch.from_numpy(self.normalize(states))
+        return logits_of(self.model, self.architecture, normalized, self.device).float().cpu().numpy()
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of token ids, special tokens left out, white space as it is."""
@@ -585,6 +648,27 @@ class LMM:
         if token in prompt:
             return prompt
         return prompt.replace(IMAGE_MARK, token) if IMAGE_MARK in prompt else token + prompt
+
+
+def _require_generation(model: Any) -> None:
+    if not callable(getattr(model, "generate", None)):
+        raise UnsupportedModelError(
+            f"{type(model).__name__} does not generate text (it has no generate()): load the model with its head, as "
+            f"AutoModelForImageTextToText does"
+        )
+
+
+def _require_processor(processor: Any) -> None:
+    if isinstance(processor, PreTrainedTokenizerBase):
+        lacking = "is a tokenizer alone, which takes no images: is this a model of text only?"
+    elif getattr(processor, "tokenizer", None) is None:
+        lacking = "has no tokenizer: is it an image processor alone?"
+    else:
+        return
+    raise UnsupportedModelError(
+        f"{type(processor).__name__} {lacking} What is needed is the processor of an image-text model, which "
+        f"AutoProcessor loads"
+    )
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, OPTConfig, OPTForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from coxlmm.architecture import Architecture, UnsupportedModelError
@@ -43,9 +43,37 @@ def test_parts(name, decoder, norm):
         assert parts.final_norm is getattr(decoder, norm)
 
 
-def test_a_model_without_output_embedding_is_named():
-    with pytest.raises(UnsupportedModelError, match=r"BlipForConditionalGeneration: get_output_embeddings\(\)"):
-        Architecture.of(build("blip"))
+def test_a_decoder_that_is_whole_in_itself():
+    model = build("blip")
+    parts = Architecture.of(model)
+    head = model.text_decoder.cls.predictions
+    assert parts.layers is model.text_decoder.bert.encoder.layer
+    assert (parts.final_norm, parts.output_embedding) == (head.transform, head.decoder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({}, ["final_layer_norm"]),
+        ({"do_layer_norm_before": False}, []),  # OPT-350m, which has the projection too
+        ({"do_layer_norm_before": False, "word_embed_proj_dim": 8}, ["project_out"]),
+        ({"word_embed_proj_dim": 8}, ["final_layer_norm", "project_out"]),
+    ],
+)
+def test_opt_with_and_without_norm_and_projection(settings, parts):
+    sizes = {"hidden_size": 16, "ffn_dim": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 50}
+    model = OPTForCausalLM(OPTConfig(**sizes, **{"word_embed_proj_dim": 16} | settings)).eval()
+    found = Architecture.of(model)
+    assert found.n_features == 16
+    decoder = model.model.decoder
+    captured = []
+    decoder.layers[-1].register_forward_hook(lambda module, args, output: captured.append(output))
+    with torch.no_grad():
+        logits = model(torch.arange(5)[None]).logits
+        torch.testing.assert_close(found.project(found.final_norm(captured[0])), logits)
+    expected = [getattr(decoder, name) for name in parts]
+    modules = list(found.final_norm) if isinstance(found.final_norm, torch.nn.Sequential) else [found.final_norm]
+    assert modules == expected or (not expected and isinstance(found.final_norm, torch.nn.Identity))
 
 
 class Stack(torch.nn.Module):
