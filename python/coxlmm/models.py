@@ -626,6 +626,7 @@ class LMM:
             texts = ("labels", "input_ids", "attention_mask")
             encoded = {key: value for key, value in encoded.items() if key not in texts}
             return encoded | {"decoder_input_ids": ids[:, :-1] if ended else ids}
+        encoded = {key: value for key, value in encoded.items() if key != "labels"}  # PaliGemma's, for training
         if ids is None or self.model.config.is_encoder_decoder:
             return encoded
         if self._added_end is not None and bool((ids[:, -1] == self._added_end).all()):
