@@ -3,6 +3,7 @@
 import os
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,7 @@ def _as_index(indices: ArrayLike) -> np.ndarray:
     return index.astype(np.int64) if index.size == 0 else index
 
 
+@cache  # finding out takes as long as a caption of a small model
 def installed_version(package: str) -> str | None:
     """The version of an installed package, for manifests; None where there is none."""
     try:
