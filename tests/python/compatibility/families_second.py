@@ -347,7 +347,7 @@ FAMILIES = [
     Family("kosmos-2", kosmos_2),
     Family("florence2", florence2),
     Family("git", git),
-    Family("blip", blip),
+    Family("blip", blip, note="forward: by a hook; its forward pass returns the hidden states of its vision model"),
     Family("pix2struct", pix2struct),
     Family("got_ocr2", got_ocr2),
     Family("video_llama_3", video_llama_3),
@@ -358,9 +358,7 @@ FAMILIES = [
     Family("paddleocr_vl", paddleocr_vl),
     Family("lighton_ocr", lighton_ocr),
     Family("exaone4_5", exaone4_5),
-    Family(
-        "minicpmv4_6", minicpmv4_6, alone="its vision model takes all images to have the first one's shape: refused"
-    ),
+    Family("minicpmv4_6", minicpmv4_6, alone="its vision model takes the first image's shape for all: refused"),
     Family("granite4_vision", granite4_vision),
     Family("granite_docling", granite_docling),
     Family("vision-encoder-decoder", vision_encoder_decoder),
