@@ -8,7 +8,22 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks import check, data, encode, fit, goals, growth, machine, memory, passes, quality, siblings, tables
+from benchmarks import (
+    check,
+    data,
+    encode,
+    extraction_memory,
+    fit,
+    goals,
+    growth,
+    machine,
+    memory,
+    overhead,
+    passes,
+    quality,
+    siblings,
+    tables,
+)  # fmt: skip
 from benchmarks.data import Data
 from benchmarks.fit import PENALISED, UNPENALISED, Cell
 from benchmarks.runner import Runner
@@ -70,6 +85,10 @@ def sections(runner: Runner, arguments: argparse.Namespace) -> dict[str, Iterabl
         ),
         "quality": quality.table(runner, small[:1] if quick else small, 2 if quick else 10, cap=10),
         "fit-more": fit.compare(runner, fit_more_cells(quick), name="fit-more", title="Fit, elsewhere", **common),
+        "overhead": overhead.table(
+            runner, [("demo", 16, 16, 3 if quick else 9), ("tiny", 64, 16, 5 if quick else 15)], threads
+        ),
+        "extraction-memory": extraction_memory.table(runner),
         "check": check.table(runner, small[1]),
         "siblings": siblings.table(
             runner, small[1:] if quick else [Data("states", 2000, 4096, 20)],

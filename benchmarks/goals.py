@@ -56,6 +56,8 @@ def table(records: Records) -> Section:
         if r["encoder"] == "SparseEncoder" and "times" in r and r["size"].endswith("x4096x20")
     ]  # fmt: skip
     slopes = next((r["slopes"] for r in records.get("growth", []) if "slopes" in r), {})
+    beyond = [median(r["ratio"]) - 1 for r in records.get("overhead", []) if "ratio" in r and r["model"] == "demo"]
+    growth = [r["growth"] / r["many"]["vector"] for r in records.get("extraction-memory", []) if "growth" in r]
     quality = [median(r["relative"]) for r in records.get("quality", []) if r["solver"] != "coxlmm"]
     entries = [
         (
@@ -92,6 +94,14 @@ def table(records: Records) -> Section:
         (
             "exponent of M in the time", "about 1",
             _least(list(slopes.values()), lambda v: v <= 1.1, "{:.2f}".format),
+        ),
+        (
+            "extraction beyond processor, generate and decoding, demo model", "<= 2%",
+            _least(beyond, lambda v: v <= 0.02, "{:+.1%}".format),
+        ),
+        (
+            "what an extraction holds of a sample, in vectors", "<= 1",
+            _least(growth, lambda v: v <= 1, "{:.2f}".format),
         ),
         (
             "quality: peer's median over coxlmm's", ">= 1",

@@ -17,7 +17,7 @@ from benchmarks.worker import tell
 STATUS = Path("/proc/self/status")
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """VmRSS (now) or VmHWM (at most so far), in bytes."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
@@ -88,10 +88,10 @@ def run(data: dict[str, Any], solver: str, layout: str, n_threads: int, clock: C
     X = LAYOUTS[layout](matrix.load())
     FITS[solver](np.ascontiguousarray(X[:256, :256]), min(matrix.n_components, 8), n_threads)
     tell("started")
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
     FITS[solver](X, matrix.n_components, n_threads)
-    return {"bytes": X.shape[0] * X.shape[1] * X.itemsize, "beyond": max(_resident("VmHWM") - before, 0)}
+    return {"bytes": X.shape[0] * X.shape[1] * X.itemsize, "beyond": max(resident("VmHWM") - before, 0)}
 
 
 def table(runner: Runner, data: Data, threads: Iterable[int]) -> Iterable[Section]:

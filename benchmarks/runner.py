@@ -26,6 +26,14 @@ def stamp() -> str:
     return hashlib.sha256(Path(_core.__file__).read_bytes()).hexdigest()[:10]
 
 
+def python_stamp() -> str:
+    """Names the Python part of coxlmm, likewise."""
+    import coxlmm
+
+    sources = sorted(Path(coxlmm.__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:10]
+
+
 @dataclass
 class Runner:
     clock: str = "wall"
@@ -44,16 +52,17 @@ class Runner:
                     self.results[entry["key"]] = entry["result"]
 
     def measure(
-        self, task: str, *, n_threads: int, timeout: float, ours: bool, **arguments: Any
+        self, task: str, *, n_threads: int, timeout: float, ours: bool, of_python: bool = False, **arguments: Any
     ) -> dict[str, Any] | None:
         """What the function ``task`` ("module:function" of this package) returns in a process of its own.
 
         ``timeout`` counts from when it says that it starts; a process that is stopped has the result that it last
         reported, marked ``killed``. ``ours`` says whether coxlmm is what is measured: then another build of it means
-        another result. None where the budget is spent.
+        another result, and with ``of_python`` another version of its Python part, too. None where the budget is spent.
         """
         job = {"task": task, "arguments": arguments, "n_threads": n_threads, "clock": self.clock}
-        key = json.dumps([job, self._core if ours else ""], sort_keys=True)
+        measured = self._core if ours else ""
+        key = json.dumps([job, f"{measured}/{python_stamp()}" if of_python else measured], sort_keys=True)
         if key not in self.results:
             if time.monotonic() - self._begin > self.budget:
                 return None
