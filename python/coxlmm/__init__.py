@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from coxlmm.models import LMM as LMM
     from coxlmm.row_blocks import RowBlocks as RowBlocks
     from coxlmm.states import States as States
+    from coxlmm.vocabulary import Vocabulary as Vocabulary
 
     __version__: str
 
@@ -32,6 +33,7 @@ _EXPORTS = {
     "LMM": "coxlmm.models",
     "RowBlocks": "coxlmm.row_blocks",
     "States": "coxlmm.states",
+    "Vocabulary": "coxlmm.vocabulary",
     "ConceptDictionary": "coxlmm.dictionary",
     "Explanation": "coxlmm.explanation",
 }

@@ -237,7 +237,7 @@ def _work_off(
                 yield [window.samples[i] for i in batch]
 
     captioned: dict[int, Captioned] = {}
-    with _reporting(work.progress if processes.rank == 0 else None, work.total) as report:
+    with reporting(work.progress if processes.rank == 0 else None, work.total, "extracting") as report:
         for batch in opened(batches_to_open(), work.workers):
             window, indices, is_last = plan.popleft()
             captioned.update(zip(indices, captioner(batch), strict=True))
@@ -271,11 +271,12 @@ def _require_same(done: dict[str, Any], window: _Window) -> None:
 
 
 @contextmanager
-def _reporting(progress: Progress, total: int | None) -> Iterator[Callable[[int], None]]:
+def reporting(progress: Progress, total: int | None, doing: str) -> Iterator[Callable[[int], None]]:
+    """What is told, now and then, how many images are done. ``progress``: see :meth:`coxlmm.LMM.extract`."""
     if callable(progress):
         yield lambda done: progress(done, total)
     elif progress:
-        with tqdm(total=total, unit="image", desc="extracting") as bar:
+        with tqdm(total=total, unit="image", desc=doing) as bar:
             yield lambda done: bar.update(done - bar.n)
     else:
         yield lambda done: None

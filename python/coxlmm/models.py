@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from coxlmm.samples.sample import References
     from coxlmm.settings import Position, Stream, TokenChoice
     from coxlmm.states import States, StatesGroup
+    from coxlmm.vocabulary import Vocabulary
     from coxlmm.words import Segmentation
 
 IMAGE_MARK = "<image>"
@@ -426,6 +427,65 @@ class LMM:
             generated = generate(self, self.inputs([open_image(image, i) for i, image in batch]), max_new_tokens)
             captions += [self.decode(ids).strip() for ids in generated.ids]
         return captions
+
+    def vocabulary(
+        self,
+        images: Iterable[Any],
+        *,
+        references: "Iterable[References] | None" = None,
+        sample_ids: Iterable[str] | None = None,
+        inflections: str | None = None,
+        segmentation: "Segmentation | None" = None,
+        stop_words: Literal["english"] | Iterable[str] = (),
+        max_new_tokens: int = 32,
+        batch_size: int | Literal["auto"] = 16,
+        workers: int = 4,
+        on_error: Literal["record", "raise"] = "record",
+        progress: "Progress" = None,
+    ) -> "Vocabulary":
+        """Which words the model says in the captions that it writes: how a word of interest is chosen.
+
+        A word has a future as a dictionary of concepts if many captions have it (one state each), and if references,
+        where there are any, mostly agree: the model then says it because of what it sees.
+
+        Parameters
+        ----------
+        images, references, sample_ids, max_new_tokens, batch_size, workers, on_error, progress
+            As in :meth:`extract`. Images are consumed a batch at a time and not held, captions are counted and not
+            held.
+        inflections, segmentation
+            What one word is, see :class:`coxlmm.words.WordMatcher`: with ``inflections="en"`` "dogs" counts as "dog".
+        stop_words : "english" or iterable of str
+            Words to leave out, see :class:`coxlmm.grounding.WordFilter`.
+
+        Returns
+        -------
+        Vocabulary
+            Words by the number of captions that have them.
+
+        Raises
+        ------
+        UnreadableImageError
+            If no image can be read, or one with ``on_error="raise"``.
+        ValueError
+            If there are no images, or an option is not one of those above.
+        """
+        from coxlmm.samples import as_samples
+        from coxlmm.vocabulary import vocabulary
+
+        return vocabulary(
+            self,
+            as_samples(images, references, sample_ids),
+            total=len(images) if isinstance(images, Sized) else None,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens,
+            workers=workers,
+            on_error=on_error,
+            progress=progress,
+            inflections=inflections,
+            segmentation=segmentation,
+            stop_words=stop_words,
+        )
 
     def extract(
         self,

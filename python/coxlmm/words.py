@@ -92,16 +92,10 @@ class WordMatcher:
     def __post_init__(self) -> None:
         if not isinstance(self.word, str) or not self.word.strip():
             raise ValueError(f"the word to look for must be a non-blank string, got {self.word!r}")
-        if self.inflections is not None:
-            _require_language(self.inflections)
-        if self.segmentation is not None and self.segmentation not in get_args(Segmentation):
-            choices = ", ".join(get_args(Segmentation))
-            raise ValueError(f"segmentation must be one of {choices}, or None, got {self.segmentation!r}")
+        require_options(self.inflections, self.segmentation)
         needed = any(piece.lastgroup == "unspaced" for piece in _PIECE.finditer(self.word))
         chosen = (self.segmentation or default_segmentation()) if needed else None
         object.__setattr__(self, "segmentation", chosen)
-        if chosen == "icu":
-            _require_icu()
 
     @cached_property
     def _needles(self) -> list[tuple[str | None, str]]:
@@ -205,11 +199,7 @@ def _comparable(
     length = 0
     # A word that needs no segmentation is beside its script's boundary whatever the others are cut into.
     for start, stop, kind in _pieces(text, segmentation or "characters"):
-        piece = text[start:stop]
-        if kind == "space":
-            key = " "
-        else:
-            key = fold(_lemma(piece, inflections) if inflections and kind == "word" else piece, case_sensitive)
+        key = " " if kind == "space" else fold(_spelling(text[start:stop], kind, inflections), case_sensitive)
         keys.append(key)
         starts[length] = start
         length += len(key)
@@ -230,6 +220,10 @@ def fold(text: str, case_sensitive: bool = False) -> str:
     return folded.replace("i\N{COMBINING DOT ABOVE}", "i").replace("ı", "i")
 
 
+def _spelling(piece: str, kind: str | None, inflections: str | None) -> str:
+    return _lemma(piece, inflections) if inflections and kind == "word" else piece
+
+
 def _lemma(word: str, language: str) -> str:
     """The dictionary form, with the capitals of ``word``: dictionaries write names, and German nouns, with one."""
     import simplemma
@@ -239,6 +233,16 @@ def _lemma(word: str, language: str) -> str:
     if len(word) > 1 and word.isupper():
         return lemma.upper()
     return (lemma[:1].upper() if word[:1].isupper() else lemma[:1].lower()) + lemma[1:]
+
+
+def require_options(inflections: str | None, segmentation: str | None) -> None:
+    """Raises what :class:`WordMatcher` does where these are not to be had."""
+    if inflections is not None:
+        _require_language(inflections)
+    if segmentation is not None and segmentation not in get_args(Segmentation):
+        raise ValueError(f"segmentation must be one of {', '.join(get_args(Segmentation))}, got {segmentation!r}")
+    if segmentation == "icu":
+        _require_icu()
 
 
 @lru_cache(maxsize=64)
@@ -253,6 +257,7 @@ def _require_language(language: str) -> None:
         raise ValueError(f"inflections must be one of {', '.join(sorted(SUPPORTED_LANGUAGES))}, got {language!r}")
 
 
+@lru_cache(maxsize=1)
 def default_segmentation() -> Segmentation:
     """How words are found in scripts without spaces where nothing else is asked for."""
     return "icu" if find_spec("icu4py") else "characters"
@@ -334,10 +339,24 @@ def _common_prefix_length(a: str, b: str) -> int:
     return length
 
 
+def distinct_words(
+    text: str, inflections: str | None = None, segmentation: Segmentation | None = None
+) -> dict[str, str]:
+    """The distinct words of ``text``: the spelling of each, with ``inflections`` of its dictionary form, by its fold.
+
+    Options are those of :class:`WordMatcher`.
+    """
+    words: dict[str, str] = {}
+    for start, stop, kind in _pieces(text, segmentation or default_segmentation()):
+        if kind in ("word", "unspaced"):
+            spelling = _spelling(text[start:stop], kind, inflections)
+            words.setdefault(fold(spelling), spelling)
+    return words
+
+
 def words_of(text: str) -> set[str]:
-    """The distinct words of ``text``, without case, in scripts without spaces those of :func:`default_segmentation`."""
-    pieces = _pieces(text, default_segmentation())
-    return {text[start:stop].casefold() for start, stop, kind in pieces if kind in ("word", "unspaced")}
+    """The distinct words of ``text``, without case."""
+    return {spelling.casefold() for spelling in distinct_words(text).values()}
 
 
 class WordNotFoundError(ValueError):

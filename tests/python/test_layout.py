@@ -16,17 +16,17 @@ PACKAGE = ROOT / "python" / "coxlmm"
 
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
-    "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "vocabulary", "architecture",
+    "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture",
     "images", "samples", "generation", "models", "states_files", "states", "settings", "journal", "processes",
     "captioner", "parts", "verification",
-    "extraction", "estimators", "distributed", "grounding", "dictionary", "serialization", "published", "explanation",
-    "evaluation", "report", "plots", "demo", "cli",
+    "extraction", "estimators", "distributed", "grounding", "vocabulary", "dictionary", "serialization", "published",
+    "explanation", "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
 # Libraries by the adapters that view their matrices, as #include names them.
 ADAPTED = {"eigen": ["Eigen"], "xtensor": ["xtensor"], "torch": ["ATen", "c10", "torch"]}
 NUMERICAL = [
     "row_blocks", "instruction_sets", "_core", "config", "words", "samples", "states_files", "states", "settings",
-    "journal", "estimators", "grounding", "dictionary",
+    "journal", "estimators", "grounding", "vocabulary", "dictionary",
 ]  # fmt: skip
 
 
