@@ -11,7 +11,8 @@ take one sample at a time.
     Dicts from a module's name to a tensor, 1 x 1 x n_features in the model's precision.
 ``token_of_interest_mask``
     Boolean tensors of one entry; in the documentation one tensor of all. Where it is False the word's token was not
-    found and the state is that of the first position: such samples are left out.
+    found and the state is that of the first position: such samples are left out. Files of their other hooks, whose
+    states are of other positions, do not have it.
 ``image``, in the first version ``image_paths``
     Lists of one path; in the documentation a path.
 ``model_predictions``
@@ -316,7 +317,10 @@ def _row(entry: dict[str, Any], name: str, i: int, path: Path) -> torch.Tensor:
 def _mask(data: dict[str, Any], n: int, path: Path) -> np.ndarray:
     mask = data.get("token_of_interest_mask")
     if mask is None:
-        return np.ones(n, dtype=bool)
+        raise ValueError(
+            f"{path} has no 'token_of_interest_mask': its states are not those of a word, which save_features.py saves "
+            f"with --hook_name save_hidden_states_for_token_of_interest"
+        )
     parts = mask if isinstance(mask, list) else [mask]
     if not all(isinstance(part, torch.Tensor) and part.dtype == torch.bool for part in parts):
         raise ValueError(f"{path}: token_of_interest_mask must be boolean tensors, it has {mask[:1]!r}")

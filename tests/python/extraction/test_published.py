@@ -300,7 +300,8 @@ GOOD = torch.zeros(1, 1, D)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"image": [["a"]]}, "has no 'hidden_states', but 'image'"),
+        ({"image": [["a"]]}, "has no 'hidden_states', but 'token_of_interest_mask', 'image'"),
+        ({"hidden_states": entries(GOOD), "token_of_interest_mask": None}, "states are not those of a word"),
         ({"hidden_states": GOOD}, "'hidden_states' is a Tensor"),
         ({"hidden_states": []}, "list of dicts by module"),
         ({"hidden_states": entries(GOOD, torch.zeros(1, 7, D))}, r"sample 1 has the shape \(1, 7, 12\)"),
@@ -316,7 +317,8 @@ GOOD = torch.zeros(1, 1, D)
     ],
 )  # fmt: skip
 def test_states_that_are_missing_or_of_another_shape_are_named(tmp_path, data, message):
-    torch.save(data, tmp_path / "features.pth")
+    mask = {"token_of_interest_mask": torch.ones(len(data.get("hidden_states", []))) > 0}
+    torch.save(mask | data, tmp_path / "features.pth")
     with pytest.raises(ValueError, match=rf"features\.pth.*{message}"):
         read_states(tmp_path / "features.pth")
 
