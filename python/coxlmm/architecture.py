@@ -129,7 +129,8 @@ class Architecture:
         else:
             depth = _depth(model)
             others = (*_OTHER_STACKS, "encoder") if model.config.is_encoder_decoder else _OTHER_STACKS
-            found = _find_layers(decoder, depth, others)
+            # A decoder of BERT's kind calls its own layers an encoder.
+            found = _find_layers(decoder, depth, others) or _find_layers(decoder, depth, _OTHER_STACKS)
             if found is None:
                 raise UnsupportedModelError(
                     f"{type(model).__name__}: found no decoder layers. Looked under get_decoder() "
@@ -239,38 +240,34 @@ def without_hooks(module: nn.Module) -> nn.Module:
 
 
 @torch.inference_mode()
-def logits_of(
-    model: nn.Module, architecture: Architecture, normalized: torch.Tensor, device: torch.device
-) -> torch.Tensor:
-    """The logits that a model makes of rows behind its final norm; see :meth:`coxlmm.LMM.logits`."""
-    embedding = architecture.output_embedding
-    if isinstance(embedding, nn.Embedding):
-        raise UnsupportedModelError(
-            f"{type(model).__name__} reads and writes with one {type(embedding).__name__}: what it does with their "
-            f"product is not known"
-        )
-    # Around it may be models that hand their logits on (BLIP-2), and inside heads that are no models (BERT's).
-    around = [m for m in model.modules() if isinstance(m, PreTrainedModel) and embedding in set(m.modules())]
+def logits_of(model: nn.Module, architecture: Architecture, states: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The logits that a model makes of rows behind its last layer; see :meth:`coxlmm.LMM.logits`."""
+    last, embedding = architecture.layers[-1], architecture.output_embedding
+    # A model around it may do no more than hand its logits on (BLIP-2), and not without an image.
+    around = [m for m in model.modules() if isinstance(m, PreTrainedModel) and {last, embedding} <= set(m.modules())]
     head = around[-1] if around else model
     token = torch.zeros((1, 1), dtype=torch.long, device=device)
     inputs = {"input_ids": token, "attention_mask": torch.ones_like(token), "use_cache": False}
     if head.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = token
 
-    def instead(module: nn.Module, args: tuple[torch.Tensor]) -> torch.Tensor:
-        return normalized[None].to(args[0].device, args[0].dtype)
+    def instead(module: nn.Module, args: Any, output: Any) -> Any:
+        hidden = output if isinstance(output, torch.Tensor) else output[0]
+        rows = states[None].to(hidden.device, hidden.dtype)
+        return rows if isinstance(output, torch.Tensor) else (rows, *output[1:])
 
-    handle = embedding.register_forward_pre_hook(instead)
+    handle = last.register_forward_hook(instead)
     try:
-        with as_written(model):
-            return head(**inputs).logits[0]
+        with as_written():
+            # GPT-2 makes n sequences of one position of the n positions.
+            return head(**inputs).logits.flatten(0, 1)
     finally:
         handle.remove()
 
 
 @contextmanager
-def as_written(model: nn.Module) -> Iterator[None]:
-    """Without ``torch.compile``: what is compiled does not look for hooks that came after it."""
+def as_written() -> Iterator[None]:
+    """Without ``torch.compile``: what is compiled already does not look for hooks that came after it."""
     with torch.compiler.set_stance("force_eager"):
         yield
 

@@ -333,23 +333,19 @@ class LMM:
         ndarray of float32, n x n_features
             Computed in float32 whatever the model's precision.
         """
-        rows = torch.from_numpy(np.array(states, dtype=np.float32, ndmin=2))
-        n_features = self.architecture.n_features
-        if rows.ndim != 2 or rows.shape[1] != n_features:
-            raise ValueError(f"states must be n x {n_features} for this model, got {tuple(rows.shape)}")
+        rows = self._rows(states)
         with loaded_weights(self.final_norm) as norm:
             parameters = {name: p.float() for name, p in norm.state_dict().items()}
         device = next(iter(parameters.values())).device if parameters else self.device
         # accelerate's wrappers would load the weights once more, in the model's own precision.
         return torch.func.functional_call(without_hooks(norm), parameters, (rows.to(device),)).cpu().numpy()
 
-    @torch.inference_mode()
     def logits(self, states: ArrayLike) -> np.ndarray:
         """The logits that the model makes of states of its last layer: what it predicts with.
 
-        Final norm, output embedding with its bias, and whatever else the model does then: scale (Cohere, Granite), cap
-        softly (Gemma). That last part is done by the model itself, in one forward pass of a single token in which the
-        output embedding gets these states instead of its own.
+        Final norm, output embedding with its bias, and whatever else the model does there: scale (Cohere, Granite, T5),
+        cap softly (Gemma), forbid tokens (Chameleon). The model does all that itself, in one forward pass of a single
+        token in which these states take the place of the last layer's output.
 
         Parameters
         ----------
@@ -359,10 +355,16 @@ class LMM:
         Returns
         -------
         ndarray of float32, n x vocabulary
-            In the model's own precision.
+            Computed in the model's own precision.
         """
-        normalized = torch.from_numpy(self.normalize(states))
-        return logits_of(self.model, self.architecture, normalized, self.device).float().cpu().numpy()
+        return logits_of(self.model, self.architecture, self._rows(states), self.device).float().cpu().numpy()
+
+    def _rows(self, states: ArrayLike) -> torch.Tensor:
+        rows = torch.from_numpy(np.array(states, dtype=np.float32, ndmin=2))
+        n_features = self.architecture.n_features
+        if rows.ndim != 2 or rows.shape[1] != n_features:
+            raise ValueError(f"states must be n x {n_features} for this model, got {tuple(rows.shape)}")
+        return rows
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of token ids, special tokens left out, white space as it is."""
