@@ -81,7 +81,7 @@ def extract(lmm: "LMM", samples: Iterable[Sample], settings: ExtractionSettings,
     processes = Processes()
     if processes.size > 1 and work.out is None:
         raise ValueError(f"{processes.size} processes share this extraction: say with out=... where they meet")
-    provenance = _provenance(lmm)
+    provenance = _provenance(lmm, settings)
     journal = _journal(lmm, settings, work, provenance, processes)
     tally = Tally(settings.words)
     images = _ImagesToVerify(work.verify, len(settings.words) or 1)
@@ -162,7 +162,8 @@ def _discard(journal: Journal, processes: Processes) -> None:
         journal.discard()
 
 
-def _provenance(lmm: "LMM") -> dict[str, Any]:
+def _provenance(lmm: "LMM", settings: ExtractionSettings) -> dict[str, Any]:
+    packages = ("coxlmm", "torch", "transformers", "tokenizers", *settings.word_packages)
     return {
         "model_id": lmm.model_id,
         "model_class": type(lmm.model).__name__,
@@ -170,7 +171,7 @@ def _provenance(lmm: "LMM") -> dict[str, Any]:
         "revision": lmm.revision,
         "prompt": lmm.prompt,
         "n_layers": lmm.n_layers,
-        "versions": {name: installed_version(name) for name in ("coxlmm", "torch", "transformers", "tokenizers")},
+        "versions": {name: installed_version(name) for name in packages},
     }
 
 

@@ -100,6 +100,11 @@ class ExtractionSettings:
         """Whether states at visual tokens are asked for."""
         return self.position in ("visual-mean", "visual")
 
+    @property
+    def word_packages(self) -> list[str]:
+        """Those whose dictionaries, another one in each version, have a say in what the words are."""
+        return sorted({package for matcher in self.words for package in matcher.packages})
+
     def key(self, word: int, layer: int) -> Hashable:
         """What names the states of ``words[word]`` at ``layer`` among those extracted together."""
         name = self.words[word].word if self.words else None

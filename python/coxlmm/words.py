@@ -97,6 +97,11 @@ class WordMatcher:
         chosen = (self.segmentation or default_segmentation()) if needed else None
         object.__setattr__(self, "segmentation", chosen)
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distributions whose dictionaries have a say in what is found."""
+        return ("simplemma",) * (self.inflections is not None) + ("icu4py",) * (self.segmentation == "icu")
+
     @cached_property
     def _needles(self) -> list[tuple[str | None, str]]:
         """What to look for in texts of dictionary forms of a language; in texts as they are for the language None."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from coxlmm.cli import extraction, published
+from coxlmm.cli import extraction, published, vocabulary
 from coxlmm.cli.application import Group, say
 from coxlmm.cli.options import L1, BatchSize, DeviceMap, Dtype, Model, NConcepts, Seed, Word, images_of, load_for
 
@@ -43,6 +43,7 @@ def main(
     """What the program itself understands; --debug is read where errors are printed."""
 
 
+app.command()(vocabulary.vocabulary)
 app.command()(extraction.extract)
 app.command()(extraction.verify)
 app.command()(published.import_published)

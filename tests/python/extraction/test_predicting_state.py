@@ -1,6 +1,7 @@
 """On a model whose every state is known: the extracted state is the one that predicts the word."""
 
 import re
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -69,7 +70,10 @@ def test_a_first_sub_token_does_not_count(lmm, speaker):
     assert token(speaker, " cat") in speaker.sentences[2]
     with pytest.raises(WordNotFoundError):
         lmm.extract(speaker.images, "cat")
-    assert lmm.extract(speaker.images, "cat", inflections="en").captions == ["two Cats"]
+    inflected = lmm.extract(speaker.images, "cat", inflections="en")
+    assert inflected.captions == ["two Cats"]
+    # Another version has another dictionary.
+    assert inflected.manifest["versions"]["simplemma"] == metadata.version("simplemma")
     assert lmm.extract(speaker.images, "Cats", case_sensitive=True).captions == ["two Cats"]
     with pytest.raises(WordNotFoundError):
         lmm.extract(speaker.images, "cats", case_sensitive=True)

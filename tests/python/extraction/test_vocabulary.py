@@ -9,8 +9,11 @@ import pytest
 from extraction.speaking import SENTENCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import image
+from typer.testing import CliRunner
 
 from coxlmm import Vocabulary
+from coxlmm.cli import app
 from coxlmm.images import UnreadableImageError
 from coxlmm.words import WordMatcher, fold
 
@@ -162,3 +165,28 @@ def test_images_are_read_as_they_are_needed(lmm, speaker):
     found = lmm.vocabulary(images(), batch_size=4, progress=lambda done, total: at_first_report.append(len(taken)))
     assert found.n_captions == 40
     assert at_first_report[0] < 40
+
+
+def test_the_command(lmm, tmp_path):
+    lmm.save_pretrained(tmp_path / "model")
+    (tmp_path / "images").mkdir()
+    for i in range(5):
+        image(100 + i).save(tmp_path / "images" / f"{i}.png")
+    lines = [{"file_name": f"{i}.png", "caption": "a dog"} for i in range(5)]
+    (tmp_path / "references.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    known = ["vocabulary", str(tmp_path / "model"), str(tmp_path / "images")]
+    options = ["--references", str(tmp_path / "references.jsonl"), "--inflections", "en", "--stop-words", "--json"]
+    run = CliRunner().invoke(app, [*known, *options])
+    assert run.exit_code == 0, run.output
+    found = json.loads(run.stdout)
+    assert found["n_captions"] == 5
+    by_word = {row["word"]: row for row in found["rows"]}
+    assert by_word["dog"] == {"word": "dog", "captions": 2, "references_agree": 2}
+    assert by_word["Cat"]["references_agree"] == 0
+    assert "the" not in by_word
+    run = CliRunner().invoke(app, [*known, "--n-images", "1"])
+    assert run.exit_code == 0, run.output
+    assert run.stdout.splitlines()[0] == "2 words in 1 captions"
+    run = CliRunner().invoke(app, [*known, "--inflections", "english"])
+    assert run.exit_code == 1
+    assert "got 'english'" in run.stderr

@@ -228,3 +228,9 @@ def test_a_matcher_of_a_manifest():
     assert WordMatcher.of({"word": "dog"}) == WordMatcher("dog")
     options = {"case_sensitive": True, "inflections": "en"}
     assert WordMatcher.of({"word": "dog", "layer": 2, **options}) == WordMatcher("dog", **options)
+
+
+def test_the_packages_that_have_a_say_are_known():
+    assert WordMatcher("dog").packages == ()
+    assert WordMatcher("狗", inflections="en", segmentation="icu").packages == ("simplemma", "icu4py")
+    assert WordMatcher("狗", segmentation="characters").packages == ()
