@@ -71,7 +71,7 @@ def generate(
     inputs: Mapping[str, Any],
     max_new_tokens: int,
     record: Record = NOTHING,
-    sampler: LogitsProcessor | None = None,
+    sampler: "GumbelSampler | None" = None,
 ) -> Generation:
     """Continues every prompt of ``inputs``, greedily unless a sampler is given.
 
@@ -80,7 +80,8 @@ def generate(
     ValueError
         If ``max_new_tokens`` is not positive or the batch is not padded on the left.
     RuntimeError
-        If a module did not run exactly once a token (then its states belong to no token).
+        If a module did not run exactly once a token (then its states belong to no token), or the model's class does not
+        let the sampler draw.
     """
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
@@ -99,6 +100,8 @@ def generate(
             stopping_criteria=StoppingCriteriaList([steps]),
             **({} if sampler is None else {"logits_processor": LogitsProcessorList([sampler])}),
         )
+    if sampler is not None and not sampler.draws:
+        raise RuntimeError(f"{type(lmm.model).__name__}.generate hands no sampler on: it writes greedily alone")
     # Whether the prompt is returned too differs between architectures; the number of steps does not.
     ids = [_until_end(row, end) for row in sequences[:, sequences.shape[1] - steps.count :].tolist()]
     for states in kept.states:
@@ -192,10 +195,12 @@ class GumbelSampler(LogitsProcessor):
 
     def __init__(self, seeds: Sequence[int], temperature: float, top_p: float) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.draws = 0
         self._temperature = temperature
         self._likely = TopPLogitsWarper(top_p) if top_p < 1 else None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.draws += 1
         scores = scores.double() / self._temperature
         if self._likely is not None:
             scores = self._likely(input_ids, scores)

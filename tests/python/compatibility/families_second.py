@@ -1,5 +1,6 @@
 """GLM, Molmo, Cohere, LFM, Ovis, DeepSeek, Janus, the BLIPs, Kosmos, Florence, GIT and models that read documents."""
 
+import torch
 from compatibility import stand_ins
 from compatibility.processors import image_processor, processor, template, tokenizer
 from compatibility.recipes import Family
@@ -139,8 +140,11 @@ def florence2():
 
 
 def git():
-    words = tokenizer()
-    return build(shrink("git", words), words, seed=4), processor("GitProcessor", clip(), words)
+    words = bert()
+    ends = {"bos_token_id": words.cls_token_id, "eos_token_id": words.sep_token_id}
+    model = build(shrink("git", words, ends), words, seed=3)
+    torch.nn.init.zeros_(model.output.bias)  # with it the output embedding alone does not rank the tokens
+    return model, processor("GitProcessor", clip(), words)
 
 
 def cohere2_vision():

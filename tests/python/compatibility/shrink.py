@@ -93,8 +93,10 @@ def randomize(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Non
     if embedding is not None:
         if embedding.weight is model.get_input_embeddings().weight:
             embedding.weight /= WIDTH**0.5  # else every token predicts itself
+        texts = [tokenizer.decode([i]) for i in range(len(tokenizer))]
         words = {f" {word}" for word in WORDS}
-        silent = [i for i in range(len(tokenizer)) if tokenizer.decode([i]) not in words]
+        words = words if words & set(texts) else set(WORDS)  # WordPiece's have no space
+        silent = [i for i, text in enumerate(texts) if text not in words]
         silent += range(len(tokenizer), len(embedding.weight))
         embedding.weight[silent] *= 0.1
     model.generation_config.eos_token_id = tokenizer.eos_token_id
