@@ -8,10 +8,11 @@ span. Nothing is tokenized a second time: a model is free to spell a word with o
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
+from itertools import accumulate
 from typing import Any, Literal, NamedTuple, get_args
 
 import regex
@@ -161,12 +162,24 @@ def _pieces(text: str, segmentation: Segmentation) -> tuple[_Piece, ...]:
     return tuple(pieces)
 
 
-def _segments(run: str, segmentation: Segmentation) -> Iterable[str]:
+def _segments(run: str, segmentation: Segmentation) -> Iterator[str]:
     """The words of a run of characters of scripts without spaces."""
+    graphemes = _GRAPHEME.findall(run)
     if segmentation == "characters":
-        return _GRAPHEME.findall(run)
-    # Its own offsets (icu4py 1.2) count UTF-16, so the lengths of the strings are taken.
-    return _require_icu().WordBreaker(run, "und")
+        yield from graphemes
+        return
+    # Dictionaries have composed characters.
+    composed = [unicodedata.normalize("NFC", grapheme) for grapheme in graphemes]
+    # The breaker's own offsets (icu4py 1.2) count UTF-16, so the lengths of its strings are taken.
+    segments = _require_icu().WordBreaker("".join(composed), "und")
+    ends = set(accumulate(len(segment) for segment in segments))
+    segment, length = "", 0
+    for grapheme, letters in zip(graphemes, composed, strict=True):
+        segment += grapheme
+        length += len(letters)
+        if length in ends:
+            yield segment
+            segment = ""
 
 
 class _Comparable(NamedTuple):

@@ -3,8 +3,11 @@
 import sys
 import unicodedata
 from collections import Counter
+from dataclasses import asdict
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_models import byte_level_tokenizer, unigram_tokenizer, wordpiece_tokenizer
 
 from coxlmm import words
@@ -24,6 +27,12 @@ def encoded(tokenizer, text):
 
 def pieces(tokenizer, found, span):
     return tokenizer.convert_ids_to_tokens(list(found.ids[span.start : span.stop]))
+
+
+def said(matcher, text):
+    """What the matcher finds, as it is in the text."""
+    span = matcher.find(text)
+    return None if span is None else text[slice(*span)]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +62,115 @@ def pieces(tokenizer, found, span):
     ],
 )
 def test_word_boundaries_follow_unicode(text, word, expected):
-    span = WordMatcher(word).find(text)
-    assert (None if span is None else text[slice(*span)]) == expected
+    assert said(WordMatcher(word), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "expected"),
+    [
+        # Between a script with spaces and one without, a word ends.
+        ("一只dog在草地上", "dog", "dog"),
+        ("一只dogs在草地上", "dog", None),
+        ("T恤衫3只", "3", "3"),
+        ("ＤＯＧ！", "dog", "ＤＯＧ"),
+        ("a dog", "ｄｏｇ", "dog"),
+        ("two ﬁsh", "fish", "ﬁsh"),
+        ("eine STRASSE", "straße", "STRASSE"),
+        ("eine Straße", "stras", None),
+        # Which capital is whose depends on the language.
+        ("İSTANBUL", "istanbul", "İSTANBUL"),
+        ("ISPARTA", "ısparta", "ISPARTA"),
+        ("l’homme", "homme", "homme"),
+        ("don't", "don't", "don't"),
+        ("C++ code", "C++", "C++"),
+        ("개가 달린다", "개가", "개가"),
+        ("개가 달린다", "개", None),
+        ("a 🐕 runs", "🐕", "🐕"),
+        # A guide dog is one character to a reader, though the dog is in it; so is a thumb of some colour.
+        ("a 🐕‍🦺 runs", "🐕", None),
+        ("👍🏽", "👍", None),
+        ("🇫🇷🇩🇪", "🇩🇪", "🇩🇪"),
+        ("I ❤️ dogs", "❤", "❤️"),
+    ],
+)
+def test_scripts_forms_and_emoji(text, word, expected):
+    assert said(WordMatcher(word), text) == expected
+
+
+# Text; words that a dictionary finds in it; words that only their characters are in it.
+UNSPACED = [
+    ("一只狗在沙发上", ["狗", "沙发", "狗在沙发"], ["沙"]),
+    ("狗熊和熊猫", ["狗熊", "熊猫"], ["狗", "猫", "熊和熊"]),
+    ("犬が走っている。ケーキを食べる", ["犬", "ケーキ", "食べる"], ["ケ", "食"]),
+    # Characters that take two units in UTF-16.
+    ("𠮷野家で🐕犬が", ["犬"], ["野"]),
+    ("แมวนั่งบนโซฟา น้ำ", ["แมว", "โซฟา", "น้ำ"], ["แม", "โซ"]),
+    ("ឆ្កែរត់", ["ឆ្កែ"], []),
+    ("ຫມາແລ່ນ", ["ຫມາ"], []),
+]
+
+
+@pytest.mark.parametrize(("text", "words", "parts"), UNSPACED)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_scripts_without_spaces(text, words, parts, form):
+    text = unicodedata.normalize(form, text)
+    for word in words + parts:
+        for segmentation in ("icu", "characters"):
+            found = said(WordMatcher(word, segmentation=segmentation), text)
+            if segmentation == "icu" and word in parts:
+                assert found is None
+            else:
+                assert unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", word)
+
+
+def test_characters_are_whole_ones():
+    # か and the mark that makes it が, ก and its vowel sign.
+    for text, word in [("か\u3099", "か"), ("กิน", "ก")]:
+        assert WordMatcher(word, segmentation="characters").find(text) is None
+    assert said(WordMatcher("ケーキ"), "ｹｰｷを") == "ｹｰｷ"
+
+
+def test_how_words_are_found_is_settled_when_the_matcher_is_made(monkeypatch):
+    assert WordMatcher("dog", segmentation="icu").segmentation is None
+    assert WordMatcher("狗").segmentation == "icu"
+    with monkeypatch.context() as without:
+        without.setattr(words, "find_spec", lambda name: None)
+        words.default_segmentation.cache_clear()
+        there = WordMatcher("狗")
+        assert there.segmentation == "characters"
+        assert words_of("狗熊") == {"狗", "熊"}
+    words.default_segmentation.cache_clear()
+    # States that were extracted without ICU are explained in the same way where it is.
+    again = WordMatcher.of(asdict(there))
+    assert again == there
+    assert again.find("狗熊") == (0, 1)
+    assert WordMatcher("狗").find("狗熊") is None
+    with pytest.raises(ValueError, match=r"icu, characters.*got 'jieba'"):
+        WordMatcher("狗", segmentation="jieba")
+
+
+def test_words_of_scripts_without_spaces():
+    assert words_of("一只狗，A dog's 犬が") == {"一只", "狗", "a", "dog", "s", "犬", "が"}
+
+
+WORDS = ["dog", "Dogs", "hot dog", "é", "ß", "狗", "ケーキ", "แมว", "कमल", "개", "🐕", "ıi", "running"]
+AROUND = st.sampled_from(["", " ", "a ", "狗", "的", "x", "。", "ं", "\u0301", "🐕", "-", "'s", "แมว", "ー", "I", "ss"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(before=AROUND, word=st.sampled_from(WORDS), after=AROUND, form=st.sampled_from(["NFC", "NFD"]))
+def test_what_is_found_is_the_word_between_boundaries(before, word, after, form):
+    text = unicodedata.normalize(form, before + word + after)
+    found = WordMatcher(word).find(text)
+    inflected = WordMatcher(word, inflections="en").find(text)
+    if found is not None:
+        start, stop = found
+        assert fold(text[start:stop]) == fold(word)
+        assert inflected is not None
+        assert inflected <= found
+        assert WordMatcher(word, segmentation="characters").find(text) <= found
+    if before.isspace() and after in (" ", "。", "-", "'s"):
+        assert text[slice(*found)] == unicodedata.normalize(form, word)
 
 
 def test_composed_and_decomposed_spellings_are_the_same_word():
