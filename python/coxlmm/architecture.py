@@ -68,7 +68,7 @@ class Architecture:
 
     def part(self, layer: int, stream: str) -> nn.Module:
         """A decoder layer, or its sublayer for "attention" or "mlp"; see :meth:`coxlmm.LMM.module_of`."""
-        module = self.layers[layer]
+        module = getattr(self.layers[layer], "_orig_mod", self.layers[layer])  # what torch.compile was given
         if stream == "residual":
             return module
         names = (self.sublayers[stream],) if stream in self.sublayers else _SUBLAYERS[stream]

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from transformers import (
     StoppingCriteriaList,
     TopPLogitsWarper,
 )
+
+from coxlmm.architecture import as_written
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
@@ -272,7 +274,8 @@ def _recording(
 
     handles = [module.register_forward_hook(hook_of(m)) for m, module in enumerate(record.modules)]
     try:
-        yield kept
+        with as_written() if handles else nullcontext():
+            yield kept
     finally:
         for handle in handles:
             handle.remove()
