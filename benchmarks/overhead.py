@@ -25,7 +25,7 @@ def demo() -> Any:
     return model.load_lmm(data.folder() / "data" / model.NAME)
 
 
-def tiny() -> Any:
+def tiny(n_features: int = 64) -> Any:
     """A LLaVA of two small layers and random weights, with the demo's processor: whatever it computes is soon done."""
     import torch
     from transformers import LlavaForConditionalGeneration
@@ -35,7 +35,7 @@ def tiny() -> Any:
     whole = demo()
     config = whole.model.config
     config.text_config.update({
-        "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "hidden_size": n_features, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 16, "layer_types": ["full_attention"] * 2,
     })  # fmt: skip
     torch.manual_seed(0)
