@@ -221,7 +221,7 @@ def _comparable(
         keys.append(key)
         starts[length] = start
         length += len(key)
-        stops.setdefault(length, stop)
+        stops[length] = stop
     return _Comparable("".join(keys), starts, stops)
 
 

@@ -185,6 +185,8 @@ def test_composed_and_decomposed_spellings_are_the_same_word():
 def test_case_is_an_option():
     assert WordMatcher("dog", case_sensitive=True).find("a Dog") is None
     assert WordMatcher("Dog", case_sensitive=True).find("a Dog") == (2, 5)
+    assert WordMatcher("Dog", case_sensitive=True).find("a Ｄｏｇ") == (2, 5)
+    assert WordMatcher("Dog", case_sensitive=True).find("a ｄｏｇ") is None
 
 
 @pytest.mark.parametrize(
@@ -203,6 +205,8 @@ def test_case_is_an_option():
         ("Hund", "de", "zwei Hunde", "Hunde"),
         ("Fußball", "de", "zwei Fußbälle", "Fußbälle"),
         ("fussball", "de", "ZWEI FUSSBALL", "FUSSBALL"),
+        # Capitals hide from the dictionary that this one is of another word: it is there all the same.
+        ("Abbekommene", "de", "ABBEKOMMENE", "ABBEKOMMENE"),
         ("cheval", "fr", "des chevaux", "chevaux"),
         ("ışık", "tr", "Işıklar yanıyor", "Işıklar"),
     ],
@@ -218,7 +222,9 @@ def test_inflections_keep_case_where_it_counts():
     matcher = WordMatcher("Dog", case_sensitive=True, inflections="en")
     assert matcher.find("Dogs") == (0, 4)
     assert matcher.find("dogs") is None
-    assert WordMatcher("dog", case_sensitive=True, inflections="en").find("DOGS") is None
+    for other in ("dog", "Dog"):
+        assert WordMatcher(other, case_sensitive=True, inflections="en").find("DOGS") is None
+    assert WordMatcher("DOG", case_sensitive=True, inflections="en").find("DOGS") == (0, 4)
 
 
 def test_an_unknown_language_is_refused_with_those_there_are():
