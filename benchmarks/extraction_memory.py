@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import tempfile
 import tracemalloc
@@ -44,6 +45,7 @@ def run(n_images: int, traced: bool, n_threads: int, clock: Callable[[], float])
     with tempfile.TemporaryDirectory(dir=data.folder()) as folder:
         extract(400, folder)  # a window: whatever is loaded and kept once
         gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # what is free goes back, or else it is taken again unseen
         before = resident("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
         if traced:
@@ -80,8 +82,8 @@ def table(runner: Runner) -> Iterable[Section]:
 _EXPLANATION = (
     f"The largest size while the states of so many images of {SIDE} x {SIDE} pixels are extracted to disk and loaded, "
     "beyond that after an extraction of 400, each in a process of its own: the resident size (Linux's VmHWM, reset "
-    "before), which has everything, and tracemalloc's, which has what Python and numpy allocate, not torch. The model is "
-    f"the tiny one of the overhead with {FEATURES} features. Every image counts. The states are in shards of "
-    f"{SHARD >> 20} MB here, since one is held up to three times while it is written: what comes of the default, 256 MB, "
-    "does not grow with the samples either, but would hide what does."
+    "before), which has everything, and tracemalloc's, which has what Python and numpy allocate, not torch. The model "
+    f"is the tiny one of the overhead with {FEATURES} features. Every image counts. The states are in shards of "
+    f"{SHARD >> 20} MB here, since one is held up to three times while it is written: what comes of the default, "
+    "256 MB, does not grow with the samples either, but would hide what does."
 )
