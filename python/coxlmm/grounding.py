@@ -16,6 +16,7 @@ from PIL import Image
 
 from coxlmm import _core
 from coxlmm.images import open_image
+from coxlmm.words import UNSPACED
 from coxlmm.samples import as_samples
 
 if TYPE_CHECKING:
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
 
 ImageSource = Mapping[str, Any] | Sequence[Any] | Iterable[Any] | Callable[[str], Any] | str | os.PathLike[str] | None
 THUMBNAIL_SIDE = 160  # pixels
-# Scripts written without spaces: there one character may be a word, and no token begins with a space.
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*")
-_UNSPACED_WORD = regex.compile(rf"[{_UNSPACED}][{_UNSPACED}\p{{M}}]*")
+# There one character may be a word, and no token begins with a space.
+_UNSPACED_WORD = regex.compile(rf"[{UNSPACED}][{UNSPACED}\p{{M}}]*")
 _SPACE_MARKS = ("Ġ", "▁", " ")
 
 
