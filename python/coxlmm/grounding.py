@@ -16,8 +16,8 @@ from PIL import Image
 
 from coxlmm import _core
 from coxlmm.images import open_image
-from coxlmm.words import UNSPACED
 from coxlmm.samples import as_samples
+from coxlmm.words import UNSPACED
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
