@@ -18,9 +18,11 @@ from coxlmm.words import TokenSpan, WordMatcher
 if TYPE_CHECKING:
     from coxlmm.models import LMM
 
-# Relative to the state's norm. Batching and caching change the order of sums, which costs a few units in the last
+# Relative to the state's norm, by the model's precision. Batching and caching change the order of sums, which costs a few units in the last
 # place a layer; a state of the wrong position, layer or image is off by the order of 1.
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+# Quantised layers choose by the batch what they keep in full precision (LLM.int8 its outlier columns).
+_QUANTIZED_TOLERANCE = 1e-1
 
 
 # Models whose forward pass returns the hidden states of its vision model.
@@ -39,6 +41,13 @@ def require_verifiable(lmm: "LMM") -> None:
     if lmm.model.dtype not in TOLERANCE:
         known = ", ".join(str(dtype).removeprefix("torch.") for dtype in TOLERANCE)
         raise ValueError(f"verify knows the tolerance of {known}, the model is in {lmm.model.dtype}")
+
+
+def _tolerance(lmm: "LMM") -> float:
+    tolerance = TOLERANCE[lmm.model.dtype]
+    if getattr(lmm.model.config, "quantization_config", None) is not None:
+        return max(tolerance, _QUANTIZED_TOLERANCE)
+    return tolerance
 
 
 def rank_of(sample_id: str) -> int:
@@ -75,7 +84,7 @@ def verify_states(lmm: "LMM", states: States, images: Mapping[str, Any]) -> dict
     -------
     dict
         ``n``, ``max_relative_error`` (of the Euclidean norm) and ``tolerance``, which depends on the model's
-        precision: 1e-4 for float32, 2e-2 for float16, 1e-1 for bfloat16.
+        precision: 1e-4 for float32, 2e-2 for float16, 1e-1 for bfloat16 and quantised models.
 
     Raises
     ------
@@ -93,7 +102,7 @@ def verify_states(lmm: "LMM", states: States, images: Mapping[str, Any]) -> dict
             f"the states were extracted with the prompt {manifest['prompt']!r}, but the model has {lmm.prompt!r}: "
             f"load it with prompt=states.manifest['prompt']"
         )
-    tolerance = TOLERANCE[lmm.model.dtype]
+    tolerance = _tolerance(lmm)
     layer, position = manifest["layer"], manifest.get("position", "predicting")
     is_last = layer == lmm.n_layers - 1
     worst = 0.0
@@ -223,7 +232,7 @@ def _check_ranking(lmm: "LMM", name: str, normalized: np.ndarray, logits: np.nda
     # Compared by value, not by index: two tokens may share the first place, in low precision above all.
     tokens = np.arange(len(logits))
     best = logits.max(axis=1)
-    close = best - logits[tokens, top] <= TOLERANCE[lmm.model.dtype] * np.abs(logits).max(axis=1)
+    close = best - logits[tokens, top] <= _tolerance(lmm) * np.abs(logits).max(axis=1)
     if not close.all():
         raise VerificationError(
             f"sample {name!r}: final norm and output embedding ({type(lmm.final_norm).__name__}, "

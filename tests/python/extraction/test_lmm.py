@@ -11,7 +11,7 @@ from coxlmm.architecture import Architecture, UnsupportedModelError
 from coxlmm.generation import Record, generate
 from coxlmm.images import open_image
 from coxlmm.samples import Sample
-from coxlmm.verification import TOLERANCE, VerificationError
+from coxlmm.verification import TOLERANCE, VerificationError, verify_samples
 
 SHAPES = [(16, 16), (32, 16), (16, 32), (48, 16)]
 
@@ -142,6 +142,17 @@ def test_what_cannot_be_verified_is_refused_before_the_work(monkeypatch):
     monkeypatch.delitem(TOLERANCE, torch.float32)
     with pytest.raises(ValueError, match=r"tolerance of float64, .*the model is in torch\.float32"):
         lmm.extract(pictures, "dog", verify=1)
+
+
+def test_a_quantised_model_is_compared_as_coarsely_as_it_computes(images, monkeypatch):
+    lmm = build("llava")
+    states = lmm.extract(images, said_word(lmm, images), max_new_tokens=8)
+    states.X = states.X + 0.02 * np.linalg.norm(states.X, axis=1, keepdims=True) / np.sqrt(states.X.shape[1])
+    with pytest.raises(VerificationError, match=r"tolerance 1e-04"):
+        verify_samples(lmm, states, images, n=2)
+    monkeypatch.setattr(lmm.model.config, "quantization_config", {"load_in_8bit": True}, raising=False)
+    checked = verify_samples(lmm, states, images, n=2)
+    assert 1e-3 < checked["max_relative_error"] < checked["tolerance"] == 0.1
 
 
 def test_states_that_are_not_confirmed_are_not_lost(images, tmp_path):
