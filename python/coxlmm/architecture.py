@@ -196,7 +196,7 @@ def _name_of(model: nn.Module, module: nn.Module) -> str:
 
 def _how_to_name(model: nn.Module) -> str:
     named = [(name.replace(_COMPILED, ""), module) for name, module in model.named_modules()]
-    lists = [(name, m) for name, m in named if isinstance(m, (nn.ModuleList, nn.Sequential)) and len(m) > 1]
+    lists = [(name, m) for name, m in named if isinstance(m, (nn.ModuleList, nn.Sequential)) and len(m) > 0]
     stacks = [f"{name} ({len(m)} {type(m[0]).__name__})" for name, m in lists if len({type(one) for one in m}) == 1]
     norms = [name for name, m in named if "norm" in type(m).__name__.lower()]
     norms = [name for name in norms if not any(name.startswith(f"{stack}.") for stack, _ in lists)]

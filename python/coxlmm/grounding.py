@@ -141,7 +141,7 @@ def ground_words(
     if n_words < 1:
         raise ValueError(f"n_words must be at least 1, got {n_words}")
     accept = word_filter or WordFilter()
-    unembedding = lmm.unembedding
+    unembedding = lmm.architecture.unembedding()  # read in the model's precision: in float32 it can be 2 GB more
     directions = np.asarray(components, dtype=np.float32) if normalized else lmm.normalize(components)
     vocabulary = len(unembedding)
     word_of = _word_of_token(lmm, accept)

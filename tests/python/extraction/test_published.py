@@ -200,7 +200,7 @@ def test_the_mean_of_pca_is_in_the_model_or_in_the_states(tmp_path):
 
 def test_concepts_behind_the_final_norm_are_not_normed_again(tmp_path):
     class Model:
-        unembedding = np.eye(D, dtype=np.float32)
+        architecture = types.SimpleNamespace(unembedding=lambda: np.eye(D, dtype=np.float32))
         tokenizer = types.SimpleNamespace(get_vocab=dict, convert_ids_to_tokens=lambda token: chr(ord("a") + token) * 3)
 
         def decode_token(self, token):
