@@ -6,8 +6,9 @@ from importlib import metadata
 import numpy as np
 import pytest
 from extraction.speaking import SENTENCES, token
-from tiny_models import image
+from tiny_models import SpeakingLlava, byte_level_tokenizer, image
 
+from coxlmm import LMM, ConceptDictionary, SemiNMF
 from coxlmm.generation import generate
 from coxlmm.images import UnreadableImageError
 from coxlmm.words import WordNotFoundError
@@ -224,3 +225,22 @@ def test_misuse(lmm, speaker, tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(FileExistsError, match="taken"):
         lmm.extract((pytest.fail("captioned") for _ in range(1)), "dog", out=tmp_path / "taken")
+
+
+def test_words_of_scripts_without_spaces():
+    tokenizer = byte_level_tokenizer(["狗熊在吃竹子", "一只", "在草地上", "看"])
+    speaker = SpeakingLlava(["一只狗在草地上", "看狗熊在吃竹子"], tokenizer)
+    lmm = LMM(speaker.model, speaker.processor, prompt=speaker.prompt)
+    assert lmm.caption(speaker.images) == ["一只狗在草地上", "看狗熊在吃竹子"]
+    states = lmm.extract(speaker.images, "狗")
+    assert states.captions == ["一只狗在草地上"]
+    np.testing.assert_array_equal(states.positions, [1])
+    assert states.manifest["segmentation"] == "icu"
+    assert states.manifest["versions"]["icu4py"] == metadata.version("icu4py")
+    both = lmm.extract(speaker.images, "狗", segmentation="characters")
+    assert both.captions == lmm.caption(speaker.images)
+    # What is explained is matched as what was extracted.
+    explain = ConceptDictionary.fit(both, SemiNMF(1, random_state=0)).explain
+    assert explain(lmm, speaker.images[1]).span == (1, 2)
+    with pytest.raises(WordNotFoundError):
+        ConceptDictionary.fit(states, SemiNMF(1, random_state=0)).explain(lmm, speaker.images[1])
