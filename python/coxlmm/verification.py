@@ -18,8 +18,8 @@ from coxlmm.words import TokenSpan, WordMatcher
 if TYPE_CHECKING:
     from coxlmm.models import LMM
 
-# Relative to the state's norm, by the model's precision. Batching and caching change the order of sums, which costs a few units in the last
-# place a layer; a state of the wrong position, layer or image is off by the order of 1.
+# Relative to the state's norm, by the model's precision. Batching and caching change the order of sums, which costs a
+# few units in the last place a layer; a state of the wrong position, layer or image is off by the order of 1.
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 # Quantised layers choose by the batch what they keep in full precision (LLM.int8 its outlier columns).
 _QUANTIZED_TOLERANCE = 1e-1
