@@ -17,14 +17,15 @@ _FINAL_NORM_NAMES = ("norm", "final_norm", "final_layernorm", "final_layer_norm"
 _WITHOUT_FINAL_NORM = ("BartDecoder", "BertEncoder", "BlipTextEncoder", "GitEncoder", "RobertaEncoder")
 # Parts of a multimodal model that hold stacks of layers of their own, which are not the decoder's.
 _OTHER_STACKS = ("vision", "visual", "image", "audio", "qformer", "perceiver", "resampler", "connector", "projector")
-# What decoder layers call their sublayers. Those of BERT's and T5's kinds wrap them, residual connection and norm
-# included; layers with the two matrices of the feed-forward part among their own children (OPT, BART) have its output
-# in the second one.
+# What decoder layers call their sublayers. Hybrids have linear attention or a short convolution (LFM2) in some layers
+# instead of attention, Mllama attention to the image alone. BERT's and T5's kinds wrap their sublayers, residual
+# connection and norm included; layers with the two matrices of the feed-forward part among their own children (OPT,
+# BART) have its output in the second one.
 _WRAPPED_ATTENTION = ("attention.output.dense", "layer.0.SelfAttention", "self_attention.attention")
 _WRAPPED_MLP = ("output.dense", "layer.2.DenseReluDense", "mlp.DenseReluDense")
-_PLAIN_ATTENTION = ("self_attn", "attention", "attn", "self_attention", "linear_attn", "temporal_block", "cross_attn")
+_PLAIN_ATTENTION = ("self_attn", "attention", "attn", "self_attention", "linear_attn", "temporal_block", "conv")
 _PLAIN_MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "moe", "fc2")
-_SUBLAYERS = {"attention": _WRAPPED_ATTENTION + _PLAIN_ATTENTION, "mlp": _WRAPPED_MLP + _PLAIN_MLP}
+_SUBLAYERS = {"attention": (*_WRAPPED_ATTENTION, *_PLAIN_ATTENTION, "cross_attn"), "mlp": _WRAPPED_MLP + _PLAIN_MLP}
 # What can be named by hand: parts of the model, and parts of each of its layers.
 _PARTS = ("layers", "final_norm", "output_embedding")
 # torch.compile wraps a module in one that has it under this name: compiled or not, its name is the same.

@@ -52,6 +52,8 @@ _ONE_IMAGE_A_BATCH = {
 _SETTINGS_FILE = "coxlmm.json"
 # Inputs of models whose prompts have one token that stands for the image, which only their cross-attention reads.
 _CROSS_ATTENTION = {"cross_attention_mask", "image_attention_mask"}
+# Where the processors of Kosmos-2 and 2.5 say that the visual tokens are.
+_IMAGE_MASK = "image_embeds_position_mask"
 # What of from_pretrained's arguments says where to load from, and so concerns the processor as well as the model.
 _SOURCE_ARGUMENTS = ("revision", "token", "cache_dir", "force_download", "local_files_only", "trust_remote_code")
 
@@ -312,6 +314,8 @@ class LMM:
         token = image_token_id(self.model, self.processor)
         ids = inputs.get("input_ids")
         found = None if token is None or ids is None or _CROSS_ATTENTION & set(inputs) else ids == token
+        if _IMAGE_MASK in inputs:  # Kosmos-2 has tokens of its image token's kind for the image's beginning alone
+            found = inputs[_IMAGE_MASK] == 1
         if self.model.config.is_encoder_decoder or found is None or not bool(found.any(dim=1).all()):
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} has no visual tokens among those of its prompt (it has cross-attention, "
