@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from rich.cells import cell_len
+
 from coxlmm.grounding import WordFilter
 from coxlmm.images import UnreadableImageError, opened
 from coxlmm.samples import Sample
@@ -79,7 +81,7 @@ class Vocabulary:
             See :class:`coxlmm.grounding.WordFilter`, whose other defaults hold too: a word is of letters, two at least
             in scripts with spaces.
         unreadable : iterable of dict
-            Read when the captions are.
+            For the attribute of this name; gone through after the captions, whose iterator may have added to it.
         """
         require_options(inflections, segmentation)
         left_out = {fold(word) for word in WordFilter(stop_words=stop_words).stop_words}
@@ -116,12 +118,11 @@ class Vocabulary:
 
     def __str__(self) -> str:
         head, *rows = self._table()
-        width = max(len(row[0]) for row in (head, *rows))
+        width = max(cell_len(row[0]) for row in (head, *rows))  # on a terminal ideographs are two cells wide
         lines = [self._summary()]
         for word, *numbers in (head, *rows):
-            lines.append(
-                " ".join([word.ljust(width), *(n.rjust(len(h)) for n, h in zip(numbers, head[1:], strict=True))])
-            )
+            columns = (number.rjust(len(name) + 1) for number, name in zip(numbers, head[1:], strict=True))
+            lines.append(word + " " * (width - cell_len(word)) + "".join(columns))
         return "\n".join([*lines, *self._more()])
 
     def _repr_html_(self) -> str:

@@ -215,3 +215,21 @@ def test_a_token_of_several_words_is_of_each():
     place = found.ids.index(joined)
     for word in ("the", "hot", "dog", "hot dog"):
         assert WordMatcher(word).find_tokens(found) == TokenSpan(place, place + 1)
+
+
+def test_prefixes_are_decoded_once_and_only_as_far_as_needed():
+    family = FAMILIES["byte_level"]
+    decoded = []
+
+    def decode(ids):
+        decoded.append(len(ids))
+        return family.decode(ids)
+
+    found = DecodedTokens(family.encode(CORPUS[0]), decode)
+    assert WordMatcher("zebra").find_tokens(found) is None
+    assert decoded == [len(found.ids)]
+    assert WordMatcher("dog").find_tokens(found).stop < len(found.ids) // 2
+    assert max(decoded[1:]) < len(found.ids) // 2
+    for word in ("a", "brown", "dog", "couch", "cat", "green", "the"):
+        assert WordMatcher(word).find_tokens(found) is not None
+    assert len(decoded) <= len(found.ids)

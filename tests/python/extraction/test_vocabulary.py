@@ -103,6 +103,8 @@ def test_it_reads_well():
     many = Vocabulary.of([(chr(97 + i // 26) + chr(97 + i % 26), None) for i in range(50)])
     assert "and 20 more" in str(many)
     assert len(json.loads(json.dumps(found.to_dict()))["rows"]) == 8
+    lines = str(Vocabulary.of([("狗 dog", None)], segmentation="characters")).splitlines()[2:]
+    assert lines == ["dog         1", "狗          1"]
     assert str(Vocabulary.of([])).startswith("0 words in 0 captions")
 
 
