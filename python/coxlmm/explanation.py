@@ -9,6 +9,7 @@ from coxlmm import _core
 from coxlmm.dictionary import Concept, ConceptDictionary
 from coxlmm.grounding import thumbnail
 from coxlmm.settings import options_of
+from coxlmm.verification import require_prompt
 from coxlmm.words import WordMatcher, WordNotFoundError
 
 if TYPE_CHECKING:
@@ -147,12 +148,7 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
             f"the dictionary is of {manifest.get('model_id')} with {manifest['n_layers']} layers, "
             f"but {lmm.model_id} has {lmm.n_layers}"
         )
-    prompt = manifest.get("prompt", lmm.prompt)
-    if prompt != lmm.prompt:
-        raise ValueError(
-            f"the dictionary's states were extracted with the prompt {prompt!r}, but the model has {lmm.prompt!r}: "
-            f"load it with prompt=dictionary.manifest['prompt']"
-        )
+    require_prompt(lmm, manifest)
     if manifest.get("position") == "visual":
         raise ValueError(
             "the dictionary is of the states at every visual token, of which an image has many: give it "

@@ -151,6 +151,8 @@ def read_states(path: str | os.PathLike[str]) -> dict[str, Any]:
         samples = (path / document["samples"]["file"], document["samples"]["sha256"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path / _MANIFEST} is damaged: {error!r}") from error
+    if not files:
+        raise ValueError(f"{path / _MANIFEST} is damaged: it names no shards")
     ensure_present(path, [file.name for file, _ in [*files, samples]], "states")
     for file, expected in [*files, samples]:
         checksum = _sha256(file)

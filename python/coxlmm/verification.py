@@ -43,6 +43,15 @@ def require_verifiable(lmm: "LMM") -> None:
         raise ValueError(f"verify knows the tolerance of {known}, the model is in {lmm.model.dtype}")
 
 
+def require_prompt(lmm: "LMM", manifest: Mapping[str, Any]) -> None:
+    """Raises ValueError if states, by their manifest, were extracted with another prompt than the model has."""
+    if manifest.get("prompt", lmm.prompt) != lmm.prompt:
+        raise ValueError(
+            f"the states were extracted with the prompt {manifest['prompt']!r}, but the model has {lmm.prompt!r}: "
+            f"load it with the prompt of the manifest, prompt=manifest['prompt']"
+        )
+
+
 def _tolerance(lmm: "LMM") -> float:
     tolerance = TOLERANCE[lmm.model.dtype]
     if getattr(lmm.model.config, "quantization_config", None) is not None:
@@ -97,11 +106,7 @@ def verify_states(lmm: "LMM", states: States, images: Mapping[str, Any]) -> dict
     manifest = states.manifest
     if states.tokens is None or "layer" not in manifest:
         raise ValueError("these states do not tell their tokens or their layer, without which none can be verified")
-    if manifest.get("prompt", lmm.prompt) != lmm.prompt:
-        raise ValueError(
-            f"the states were extracted with the prompt {manifest['prompt']!r}, but the model has {lmm.prompt!r}: "
-            f"load it with prompt=states.manifest['prompt']"
-        )
+    require_prompt(lmm, manifest)
     tolerance = _tolerance(lmm)
     layer, position = manifest["layer"], manifest.get("position", "predicting")
     is_last = layer == lmm.n_layers - 1

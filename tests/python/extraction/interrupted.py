@@ -9,43 +9,25 @@ import random
 import shutil
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from extraction.killing import kill_at
 from tiny_models import image, tiny_idefics3
 
 from coxlmm import LMM, atomic, extraction, journal, parts, states_files
 from coxlmm.samples import Sample
 from coxlmm.states import StatesGroup
 
-FILES = {module.__file__ for module in (atomic, extraction, journal, parts, states_files)}
+WRITING = (atomic, extraction, journal, parts, states_files)
 
 
 def extract(out: Path) -> None:
     torch.set_num_threads(1)
     samples = (Sample(image(i, (8 + i % 3 * 8, 16)), f"{i}.png") for i in range(40))
     lmm.extract(samples, ["the", "in"], layer=[0, -1], max_new_tokens=6, batch_size=2, workers=1, out=out, verify=2)
-
-
-def kill_at(line: int) -> None:
-    """Kills this process at the so many-th line it executes of the modules that write."""
-    count = 0
-
-    def trace(frame, event, arg):
-        nonlocal count
-        if frame.f_code.co_filename not in FILES:
-            return None
-        if event == "line":
-            count += 1
-            if count == line:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-
-    threading.settrace(trace)
-    sys.settrace(trace)
 
 
 def attempt(out: Path, *, after: float | None = None, at_line: int | None = None) -> bool:
@@ -55,7 +37,7 @@ def attempt(out: Path, *, after: float | None = None, at_line: int | None = None
         status = 1
         try:
             if at_line is not None:
-                kill_at(at_line)
+                kill_at(at_line, WRITING)
             extract(out)
             status = 0
         finally:

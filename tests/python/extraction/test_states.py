@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,26 +121,14 @@ def test_a_failing_save_leaves_what_was_there(tmp_path):
 
 # Forks a child for every line that a save executes, and kills it there: no moment of a save is left out.
 KILL_AT_EVERY_LINE = """
-    import os, shutil, signal, sys
+    import os, shutil, sys
     import numpy as np
     from pathlib import Path
     from coxlmm import States, atomic, states, states_files
+    from extraction.killing import kill_at
 
     def make(seed):
         return States(np.full((3, 2), seed), ["a", "b", "c"], ["x"] * 3, [0, 1, 2], {"seed": seed})
-
-    def kill_at(line):
-        count = 0
-        def trace(frame, event, arg):
-            nonlocal count
-            if frame.f_code.co_filename not in (atomic.__file__, states.__file__, states_files.__file__):
-                return None
-            if event == "line":
-                count += 1
-                if count == line:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return trace
-        sys.settrace(trace)
 
     # Against power cuts only: a kill loses nothing that was written, and dozens of them take their time.
     os.fsync = lambda descriptor: None
@@ -153,7 +142,7 @@ KILL_AT_EVERY_LINE = """
             make(1).save(root / "states")
         child = os.fork()
         if child == 0:
-            kill_at(line)
+            kill_at(line, (atomic, states, states_files))
             make(2).save(root / "states")
             os._exit(0)
         _, status = os.waitpid(child, 0)
@@ -178,7 +167,8 @@ KILL_AT_EVERY_LINE = """
 def test_killed_at_any_line_nothing_is_half_written(tmp_path, before, outcomes):
     script = textwrap.dedent(KILL_AT_EVERY_LINE)
     command = [sys.executable, "-c", script, str(tmp_path / "root"), before]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     lines, *seen = done.stdout.split()
     assert 30 < int(lines) < 999
