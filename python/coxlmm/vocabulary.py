@@ -48,7 +48,8 @@ class Vocabulary:
     n_captions : int
     inflections, segmentation
         By which words were told apart: with the same options :meth:`coxlmm.LMM.extract` finds ``captions`` of a word,
-        and ``references_agree`` of it where it is given the references.
+        and ``references_agree`` of it where it is given the references; with inflections perhaps more, of words that
+        are a form of another one ("saw" of "see").
     unreadable : tuple of dict
         Images that have no caption: their "id" and the "reason".
     """

@@ -10,8 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import byte_level_tokenizer, unigram_tokenizer, wordpiece_tokenizer
 
-from coxlmm import words
-from coxlmm.words import DecodedTokens, TokenSpan, WordMatcher, WordNotFoundError, fold, words_of
+from coxlmm.words import (
+    DecodedTokens,
+    TokenSpan,
+    WordMatcher,
+    WordNotFoundError,
+    default_segmentation,
+    fold,
+    words_of,
+)
+from coxlmm.words.text import _require_language
 
 
 def decoded(tokenizer, tokens):
@@ -134,12 +142,12 @@ def test_how_words_are_found_is_settled_when_the_matcher_is_made(monkeypatch):
     assert WordMatcher("dog", segmentation="icu").segmentation is None
     assert WordMatcher("狗").segmentation == "icu"
     with monkeypatch.context() as without:
-        without.setattr(words, "find_spec", lambda name: None)
-        words.default_segmentation.cache_clear()
+        without.setattr("coxlmm.words.text.find_spec", lambda name: None)
+        default_segmentation.cache_clear()
         there = WordMatcher("狗")
         assert there.segmentation == "characters"
         assert words_of("狗熊") == {"狗", "熊"}
-    words.default_segmentation.cache_clear()
+    default_segmentation.cache_clear()
     # States that were extracted without ICU are explained in the same way where it is.
     again = WordMatcher.of(asdict(there))
     assert again == there
@@ -236,7 +244,7 @@ def test_an_unknown_language_is_refused_with_those_there_are():
     ("module", "options"), [("simplemma", {"inflections": "en"}), ("icu4py", {"segmentation": "icu"})]
 )
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, options):
-    words._require_language.cache_clear()
+    _require_language.cache_clear()
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
