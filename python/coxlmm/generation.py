@@ -232,7 +232,8 @@ def greedy(model: nn.Module, settings: Mapping[str, Any]) -> Iterator[None]:
     inside a multimodal one may have settings, too. ``settings`` are those that hold instead: some classes' ``generate``
     names them itself in its call of another one, so that they cannot be named in its own.
     """
-    own = [(m, m.generation_config) for m in model.modules() if hasattr(m, "generation_config")]
+    # Wrappers (PEFT's, torch.compile's) show those of the model inside as if they were their own.
+    own = [(module, vars(module).get("generation_config")) for module in model.modules()]
     own = [(module, config) for module, config in own if isinstance(config, GenerationConfig)]
     try:
         for module, config in own:

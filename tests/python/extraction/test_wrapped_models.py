@@ -135,3 +135,56 @@ def test_quantised(directory):
     weights = lmm.model.get_output_embeddings().weight
     np.testing.assert_array_equal(lmm.unembedding, weights.float().numpy())
     assert type(lmm.decoder_layers[0].mlp.up_proj).__name__ == "Linear8bitLt"
+
+
+def test_a_quantised_output_embedding(expected, directory):
+    pytest.importorskip("bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=["model"])
+    lmm = LMM.from_pretrained(directory, dtype=torch.bfloat16, quantization_config=config)
+    assert lmm.model.lm_head.weight.dtype == torch.int8
+    assert_close([lmm.unembedding], [expected[1][-1]], 1e-2)
+    states = expected[1][1]
+    assert_close([lmm.normalize(states) @ lmm.unembedding.T], [lmm.logits(states)], 2e-2)
+
+
+def test_quantised_to_4_bits(tmp_path):
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    # Its kernels for processors ask for dimensions in multiples of 32.
+    model, processor = tiny_llava(hidden_size=64, intermediate_size=128)
+    LMM(model, processor, prompt=PROMPT).save_pretrained(tmp_path)
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.float32,
+        llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    )
+    lmm = LMM.from_pretrained(tmp_path, dtype=torch.float32, quantization_config=config)
+    dequantised = deepcopy(model)
+    for name, module in lmm.model.named_modules():
+        if type(module).__name__ == "Linear4bit":
+            weight = bitsandbytes.functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
+            dequantised.get_submodule(name).weight.data = weight.float()
+    _, arrays = everything(lmm)
+    _, expected = everything(LMM(dequantised, processor, prompt=PROMPT))
+    assert_close(arrays, expected, 5e-2)  # the kernels compute in bfloat16
+    _, original = everything(LMM(model, processor, prompt=PROMPT))
+    assert np.abs(arrays[0] - original[0]).max() > 0.1 * np.abs(original[0]).max()
+    assert type(lmm.decoder_layers[0].mlp.up_proj).__name__ == "Linear4bit"
+
+
+def test_settings_of_generation_stay_where_they_are(plain):
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    wrapped = peft.get_peft_model(deepcopy(plain.model), config)
+    inside = wrapped.get_base_model()
+    settings = inside.generation_config
+    settings.do_sample, settings.temperature = True, 50.0
+    lmm = LMM(wrapped, plain.processor, prompt=PROMPT)
+    # Without effect at first, as adapters are.
+    assert lmm.caption(PICTURES, max_new_tokens=6) == plain.caption(PICTURES, max_new_tokens=6)
+    assert inside.generation_config is settings
+    assert "generation_config" not in vars(wrapped)
