@@ -231,9 +231,10 @@ def _plain_forward(
 def _check_ranking(lmm: "LMM", name: str, normalized: np.ndarray, logits: np.ndarray) -> None:
     embedding = lmm.architecture.output_embedding
     with torch.inference_mode():
-        device = lmm.device if embedding.weight.is_meta else embedding.weight.device
-        rows = torch.from_numpy(normalized).to(device, embedding.weight.dtype)
-        top = embedding(rows).argmax(dim=1).cpu().numpy()
+        weight = embedding.weight
+        device = lmm.device if weight.is_meta else weight.device
+        rows = torch.from_numpy(normalized).to(device, weight.dtype if weight.is_floating_point() else lmm.model.dtype)
+        top = lmm.architecture.project(rows).argmax(dim=1).cpu().numpy()
     # Compared by value, not by index: two tokens may share the first place, in low precision above all.
     tokens = np.arange(len(logits))
     best = logits.max(axis=1)

@@ -19,8 +19,9 @@ NAMES = {"layers": "transformer.blocks", "final_norm": "transformer.out_scale", 
 class HomemadeConfig(PreTrainedConfig):
     model_type = "homemade"
 
-    def __init__(self, vocab_size=10, width=16, depth=3, image_token=0, **kwargs):
+    def __init__(self, vocab_size=10, width=16, depth=3, image_token=0, tied=False, **kwargs):
         self.vocab_size, self.width, self.depth, self.image_token_id = vocab_size, width, depth, image_token
+        self.tied = tied
         super().__init__(**kwargs)
 
     def get_text_config(self, decoder=None, encoder=None):
@@ -82,7 +83,8 @@ class Homemade(PreTrainedModel, GenerationMixin):
             x = block(x)[0]
             hidden.append(x)
         hidden[-1] = x = self.transformer["out_scale"](x)
-        return CausalLMOutputWithPast(logits=4 * torch.tanh(self.head(x) / 4), hidden_states=tuple(hidden))
+        logits = x @ self.transformer["words"].weight.T if self.config.tied else self.head(x)
+        return CausalLMOutputWithPast(logits=4 * torch.tanh(logits / 4), hidden_states=tuple(hidden))
 
 
 @dataclass
@@ -132,6 +134,18 @@ def test_extraction_with_named_modules(built):
     np.testing.assert_allclose(lmm.logits(states[2].X), outputs.logits[:, -1], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(lmm.unembedding, built.model.head.weight)
     assert states[1].manifest["layer_name"] == "transformer.blocks.1"
+
+
+def test_an_embedding_that_reads_and_writes(built):
+    built.model.config.tied = True
+    words = built.model.transformer["words"]
+    lmm = LMM(built.model, built.processor, prompt=PROMPT, modules=NAMES | {"output_embedding": "transformer.words"})
+    pictures = [image(i) for i in range(4)]
+    word = lmm.caption(pictures[:1], max_new_tokens=1)[0].split()[0]
+    states = lmm.extract(pictures, word, max_new_tokens=1, verify=4)
+    np.testing.assert_array_equal(lmm.unembedding, words.weight)
+    product = lmm.normalize(states.X) @ lmm.unembedding.T
+    np.testing.assert_allclose(lmm.logits(states.X), 4 * np.tanh(product / 4), rtol=1e-4, atol=1e-5)
 
 
 def test_modules_themselves_and_no_norm(built):

@@ -147,6 +147,9 @@ def test_a_quantised_output_embedding(expected, directory):
     assert_close([lmm.unembedding], [expected[1][-1]], 1e-2)
     states = expected[1][1]
     assert_close([lmm.normalize(states) @ lmm.unembedding.T], [lmm.logits(states)], 2e-2)
+    word = lmm.caption(PICTURES[:1], max_new_tokens=1)[0]
+    checked = lmm.extract(PICTURES[:1], word, max_new_tokens=1, verify=1).manifest["verified"]
+    assert checked["max_relative_error"] < 2e-2
 
 
 def test_quantised_to_4_bits(tmp_path):
