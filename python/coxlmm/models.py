@@ -50,6 +50,8 @@ _ONE_IMAGE_A_BATCH = {
     "minicpmv4_6": "its vision model arranges the patches of all images like those of the first",
 }
 _SETTINGS_FILE = "coxlmm.json"
+# What the modules of a model are called within PEFT's wrapper of it, in front of their own names.
+_PEFT_PREFIX = "base_model.model."
 # Inputs of models whose prompts have one token that stands for the image, which only their cross-attention reads.
 _CROSS_ATTENTION = {"cross_attention_mask", "image_attention_mask"}
 # Where the processors of Kosmos-2 and 2.5 say that the visual tokens are.
@@ -244,7 +246,8 @@ class LMM:
         name = self.architecture.layers_name
         if isinstance(layer, str):
             prefix, _, number = layer.rpartition(".")
-            if prefix == name and number.isdecimal() and int(number) < self.n_layers:
+            named = prefix in (name, name.removeprefix(_PEFT_PREFIX))
+            if named and number.isdecimal() and int(number) < self.n_layers:
                 return int(number)
             raise LayerError(
                 f"there is no decoder layer {layer!r}: they are called {name}.0 to {name}.{self.n_layers - 1}"

@@ -56,9 +56,14 @@ def test_adapters_are_as_if_merged(plain, expected, targets):
     # Initialised as after training: adapters usually start without any effect.
     config = peft.LoraConfig(r=2, target_modules=targets, init_lora_weights=False)
     model = peft.get_peft_model(deepcopy(plain.model), config)
-    wrapped = everything(LMM(model, plain.processor, prompt=PROMPT))
+    lmm = LMM(model, plain.processor, prompt=PROMPT)
+    wrapped = everything(lmm)
     merged = LMM(deepcopy(model).merge_and_unload(), plain.processor, prompt=PROMPT)
     assert_same(wrapped, everything(merged), 1e-4)
+    # The layers have the names that they have in the model inside, too.
+    assert lmm.architecture.layers_name != plain.architecture.layers_name
+    for names in (lmm.architecture.layers_name, plain.architecture.layers_name):
+        assert lmm.layer_index(f"{names}.1") == 1
     assert np.abs(wrapped[1][1] - expected[1][1]).max() > 0.1
 
 
