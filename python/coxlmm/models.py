@@ -26,6 +26,7 @@ from coxlmm.architecture import (
 from coxlmm.errors import CoxlmmError
 from coxlmm.generation import generate
 from coxlmm.images import as_images, open_image
+from coxlmm.prompting import Prompter, require_processor
 from coxlmm.samples import Sample
 from coxlmm.words import DecodedTokens
 
@@ -37,18 +38,6 @@ if TYPE_CHECKING:
     from coxlmm.vocabulary import Vocabulary
     from coxlmm.words import Segmentation
 
-IMAGE_MARK = "<image>"
-_INSTRUCTION = "Describe the image in one sentence."
-_COMPLETION = "A photo of"
-# Where neither a chat template nor that will do: what a model was trained on. Florence-2 knows tasks, no continuations.
-_COMPLETIONS = {"florence2": "<CAPTION>"}
-# Their processors have an image token and place it themselves, so that one in the prompt would be one too many.
-_PLACE_IMAGES_THEMSELVES = ("blip-2", "florence2", "instructblip", "instructblipvideo")
-# Classes whose states depend on the other images of a batch, and why.
-_ONE_IMAGE_A_BATCH = {
-    "hunyuan_vl": "it counts the images of a batch, and their numbers are part of the positions",
-    "minicpmv4_6": "its vision model arranges the patches of all images like those of the first",
-}
 _SETTINGS_FILE = "coxlmm.json"
 # What the modules of a model are called within PEFT's wrapper of it, in front of their own names.
 _PEFT_PREFIX = "base_model.model."
@@ -116,14 +105,15 @@ class LMM:
         # The compiled wrapper of a whole model does not take part in generate, which calls the model inside.
         model = getattr(model, "_orig_mod", model)
         _require_generation(model)
-        _require_processor(processor)
+        require_processor(processor)
         self.model = model.eval().requires_grad_(False)
         self.processor = processor
         self.architecture = Architecture.of(model, modules)
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.tokenizer.padding_side = "left"
-        self.prompt = self._default_prompt() if prompt is None else self._place_image(prompt)
+        self._prompter = Prompter(model, processor)
+        self.prompt = self._prompter.default() if prompt is None else self._prompter.with_image(prompt)
 
     @classmethod
     def from_pretrained(
@@ -160,7 +150,7 @@ class LMM:
         try:
             # Before the model, which is large: a processor that will not do is an error at once.
             processor = AutoProcessor.from_pretrained(name_or_path, **source)
-            _require_processor(processor)
+            require_processor(processor)
             model = AutoModelForImageTextToText.from_pretrained(name_or_path, **kwargs)
         except OSError as error:
             if is_local:
@@ -233,7 +223,8 @@ class LMM:
         if ids is None:
             ids = self.tokenizer.eos_token_id
         ids = [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
-        return ids if self._added_end is None or self._added_end in ids else [*ids, self._added_end]
+        end = self._prompter.added_end
+        return ids if end is None or end in ids else [*ids, end]
 
     def layer_index(self, layer: int | str) -> int:
         """A layer's number from 0, of a number that may count from the end, or of the name of its module.
@@ -393,22 +384,8 @@ class LMM:
         ValueError
             If there are several images, and the model's states of one would depend on the others.
         """
-        why = _ONE_IMAGE_A_BATCH.get(self.model.config.model_type)
-        if why and len(images) > 1:
-            raise ValueError(f"{type(self.model).__name__} takes one image at a time, batch_size=1, since {why}")
-        settings = {"padding_side": "left"} if self._processor_is_transformers else {}
-        if self._prompt_has_bos:
-            settings["add_special_tokens"] = False
-        encoded = self.processor(
-            # All of transformers' own but one take a list of images for each prompt, and some take nothing else; what
-            # comes with a model's own code is made for one image a prompt.
-            images=[[image] for image in images] if self._takes_lists_of_images else images,
-            text=[self.prompt] * len(images),
-            padding=True,
-            return_tensors="pt",
-            **settings,
-        )
-        return {key: self._to_model(value) for key, value in self._unfinished(encoded).items()}
+        encoded = self._prompter.encode(self.prompt, images)
+        return {key: self._to_model(value) for key, value in encoded.items()}
 
     def caption(self, images: Iterable[Any], *, batch_size: int = 16, max_new_tokens: int = 32) -> list[str]:
         """What the model writes about each image, greedily, without the prompt.
@@ -656,69 +633,6 @@ class LMM:
             return value
         return value.to(self.device, self.model.dtype if value.is_floating_point() else value.dtype)
 
-    @property
-    def _processor_is_transformers(self) -> bool:
-        return type(self.processor).__call__.__module__.startswith("transformers.")
-
-    @property
-    def _takes_lists_of_images(self) -> bool:
-        return self._processor_is_transformers and type(self.processor).__name__ != "GotOcr2Processor"
-
-    @property
-    def _image_token(self) -> str | None:
-        token = getattr(self.processor, "image_token", None)
-        return None if token is None or self.model.config.model_type in _PLACE_IMAGES_THEMSELVES else str(token)
-
-    @property
-    def _prompt_has_bos(self) -> bool:
-        """Whether the prompt, as chat templates write it, begins with the token that the tokenizer would add again."""
-        bos = self.tokenizer.bos_token
-        return bool(bos) and self.prompt.startswith(bos) and self._tokenizer_adds_bos
-
-    @cached_property
-    def _tokenizer_adds_bos(self) -> bool:
-        return self.tokenizer("a")["input_ids"][:1] == [self.tokenizer.bos_token_id]
-
-    @cached_property
-    def _added_end(self) -> int | None:
-        """The token with which the tokenizer ends every text, as those of BERT, BART and T5 do."""
-        last = self.tokenizer("a")["input_ids"][-1]
-        return last if last in (self.tokenizer.eos_token_id, self.tokenizer.sep_token_id) else None
-
-    def _unfinished(self, encoded: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Without the end of the text: what has ended is not continued. An encoder reads it with its end."""
-        ids = encoded.get("input_ids")
-        if "labels" in encoded and self.model.config.is_encoder_decoder:
-            # Processors of vision encoders take text for what is to be written.
-            ids = encoded["labels"]
-            ended = self._added_end is not None and bool((ids[:, -1] == self._added_end).all())
-            texts = ("labels", "input_ids", "attention_mask")
-            encoded = {key: value for key, value in encoded.items() if key not in texts}
-            return encoded | {"decoder_input_ids": ids[:, :-1] if ended else ids}
-        encoded = {key: value for key, value in encoded.items() if key != "labels"}  # PaliGemma's, for training
-        if ids is None or self.model.config.is_encoder_decoder:
-            return encoded
-        if self._added_end is not None and bool((ids[:, -1] == self._added_end).all()):
-            encoded = {key: value[:, :-1] if value.shape == ids.shape else value for key, value in encoded.items()}
-        if self.model.config.model_type == "blip":  # as its generate does
-            encoded["input_ids"][:, 0] = self.model.config.text_config.bos_token_id
-        return encoded
-
-    def _default_prompt(self) -> str:
-        if getattr(self.processor, "chat_template", None):
-            content = [{"type": "image"}, {"type": "text", "text": _INSTRUCTION}]
-            message = {"role": "user", "content": content}
-            return self.processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-        return self._place_image(_COMPLETIONS.get(self.model.config.model_type, _COMPLETION))
-
-    def _place_image(self, prompt: str) -> str:
-        token = self._image_token
-        if token is None:  # the processor places images itself
-            return prompt.replace(IMAGE_MARK, "")
-        if token in prompt:
-            return prompt
-        return prompt.replace(IMAGE_MARK, token) if IMAGE_MARK in prompt else token + prompt
-
 
 def _require_generation(model: Any) -> None:
     if not callable(getattr(model, "generate", None)):
@@ -726,19 +640,6 @@ def _require_generation(model: Any) -> None:
             f"{type(model).__name__} does not generate text (it has no generate()): load the model with its head, as "
             f"AutoModelForImageTextToText does"
         )
-
-
-def _require_processor(processor: Any) -> None:
-    if isinstance(processor, PreTrainedTokenizerBase):
-        lacking = "is a tokenizer alone, which takes no images: is this a model of text only?"
-    elif getattr(processor, "tokenizer", None) is None:
-        lacking = "has no tokenizer: is it an image processor alone?"
-    else:
-        return
-    raise UnsupportedModelError(
-        f"{type(processor).__name__} {lacking} What is needed is the processor of an image-text model, which "
-        f"AutoProcessor loads"
-    )
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -16,11 +16,10 @@ PACKAGE = ROOT / "python" / "coxlmm"
 
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
-    "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture",
-    "images", "samples", "generation", "models", "states_files", "states", "settings", "journal", "processes",
-    "captioner", "parts", "verification",
-    "extraction", "estimators", "distributed", "grounding", "vocabulary", "dictionary", "serialization", "published",
-    "explanation", "evaluation", "report", "plots", "demo", "cli",
+    "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture", "images",
+    "samples", "generation", "prompting", "models", "states_files", "states", "settings", "journal", "processes",
+    "captioner", "parts", "verification", "extraction", "estimators", "distributed", "grounding", "vocabulary",
+    "dictionary", "serialization", "published", "explanation", "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
 # Libraries by the adapters that view their matrices, as #include names them.
 ADAPTED = {"eigen": ["Eigen"], "xtensor": ["xtensor"], "torch": ["ATen", "c10", "torch"]}
