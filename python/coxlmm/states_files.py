@@ -220,7 +220,14 @@ def rewrite_manifest(path: Path, manifest: dict[str, Any]) -> None:
 
 def write_group(directory: Path, keys: Iterable[Hashable]) -> list[str]:
     """Names the directories of a :class:`coxlmm.states.StatesGroup`'s members, and writes them down."""
-    members = [{"key": list(key) if isinstance(key, tuple) else key, "directory": _directory(key)} for key in keys]
+    members: list[dict[str, Any]] = []
+    taken = {_GROUP}
+    for key in keys:
+        name = _directory(key)
+        if name.casefold() in taken:  # on file systems to which "Dog" and "dog" are one name
+            name = f"{name}-{len(members)}"
+        taken.add(name.casefold())
+        members.append({"key": list(key) if isinstance(key, tuple) else key, "directory": name})
     directory.mkdir(parents=True, exist_ok=True)
     document = {"format": _GROUP_FORMAT, "version": _VERSION, "members": members}
     (directory / _GROUP).write_bytes(_json(document, indent=1) + b"\n")
@@ -240,8 +247,13 @@ def read_group(path: str | os.PathLike[str]) -> dict[Hashable, Path]:
 def _directory(key: Hashable) -> str:
     if isinstance(key, tuple):
         return "-".join(map(_directory, key))
+    if isinstance(key, int):
+        return f"layer-{key:02d}"
     # As in an address: whatever the word, the name is one that every file system takes.
-    return f"layer-{key:02d}" if isinstance(key, int) else quote(str(key), safe=" ").replace(" ", "_")
+    name = quote(str(key), safe=" ", errors="surrogatepass").replace(" ", "_")
+    if name.strip(".") and len(name) <= 100:
+        return name
+    return name[:60].strip(".") + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def holds_states(path: Path) -> bool:
