@@ -1,6 +1,5 @@
 """Batches of images -> their captions and the states of the words in them."""
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,7 @@ import torch
 
 from coxlmm.generation import Generation, GumbelSampler, Record, generate, read
 from coxlmm.images import UnreadableImageError
-from coxlmm.samples import Sample
+from coxlmm.samples import Sample, hash_of
 from coxlmm.settings import ExtractionSettings, TokenChoice
 from coxlmm.words import TokenSpan, WordMatcher
 
@@ -144,8 +143,7 @@ class Captioner:
     def _sampler(self, samples: list[Sample]) -> GumbelSampler | None:
         if not self._settings.temperature:
             return None
-        names = [f"{self._settings.seed}/{sample.id}".encode(errors="surrogatepass") for sample in samples]
-        seeds = [int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1 for name in names]
+        seeds = [hash_of(f"{self._settings.seed}/{sample.id}") >> 1 for sample in samples]  # of 63 bits, as torch's
         return GumbelSampler(seeds, self._settings.temperature, self._settings.top_p)
 
     def _captioned(self, sample: Sample, generated: Generation, b: int) -> Captioned:

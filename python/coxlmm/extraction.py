@@ -23,7 +23,7 @@ from coxlmm.journal import ChangedRunError, Journal, JournalOnDisk, digest, disc
 from coxlmm.models import batches
 from coxlmm.parts import Found, Tally, describe, in_memory, on_disk, part_of
 from coxlmm.processes import Processes
-from coxlmm.samples import Sample
+from coxlmm.samples import Sample, hash_of
 from coxlmm.settings import ExtractionSettings
 from coxlmm.states import States, StatesGroup, installed_version
 from coxlmm.states_files import holds_states, read_group, rewrite_manifest, unfinished
@@ -31,7 +31,6 @@ from coxlmm.verification import (
     VerificationError,
     chosen_samples,
     combined,
-    rank_of,
     require_verifiable,
     verify_states,
 )
@@ -301,7 +300,7 @@ class _ImagesToVerify:
         for heap, matches in zip(self._heaps, record["matches"], strict=True):
             for i, _ in matches:
                 name = record["samples"][i]["id"]
-                entry = (-rank_of(name), name, by_id[name])
+                entry = (-hash_of(name), name, by_id[name])
                 if len(heap) < self._n:
                     heapq.heappush(heap, entry)
                 elif entry[0] > heap[0][0]:

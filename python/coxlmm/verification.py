@@ -1,6 +1,5 @@
 """Recomputing extracted states from scratch: the check that extraction can be asked to make of itself."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from coxlmm.captioner import pick
 from coxlmm.errors import CoxlmmError
 from coxlmm.generation import Record, continued, read
 from coxlmm.images import open_image
-from coxlmm.samples import as_samples
+from coxlmm.samples import as_samples, hash_of
 from coxlmm.states import States
 from coxlmm.words import TokenSpan, WordMatcher
 
@@ -59,14 +58,9 @@ def _tolerance(lmm: "LMM") -> float:
     return tolerance
 
 
-def rank_of(sample_id: str) -> int:
-    """A random number that a sample has whenever and wherever it is asked."""
-    return int.from_bytes(hashlib.sha256(sample_id.encode(errors="surrogatepass")).digest()[:8], "big")
-
-
 def chosen_samples(sample_ids: Iterable[str], n: int) -> set[str]:
     """Ids of ``n`` samples drawn at random, the same ones every time."""
-    return set(sorted(set(sample_ids), key=rank_of)[:n])
+    return set(sorted(set(sample_ids), key=hash_of)[:n])
 
 
 def verify_states(lmm: "LMM", states: States, images: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,6 +119,11 @@ def _name(image: Any, index: int) -> str:
     return sample_id(image, index)
 
 
+def hash_of(name: str) -> int:
+    """64 bits that a name has whenever and wherever it is asked, and that tell nothing of it: as good as drawn."""
+    return int.from_bytes(hashlib.sha256(name.encode(errors="surrogatepass")).digest()[:8], "big")
+
+
 class Names:
     """The ids there have been, at 8 bytes each however long they are."""
 
@@ -128,8 +133,7 @@ class Names:
 
     def add(self, name: str) -> None:
         """Raises ValueError if there has been one of this name."""
-        encoded = name.encode(errors="surrogatepass")
-        digest = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "little")
+        digest = hash_of(name)
         place = int(np.searchsorted(self._sorted, np.uint64(digest)))
         if digest in self._recent or (place < len(self._sorted) and int(self._sorted[place]) == digest):
             raise ValueError(f"two images have the sample id {name!r}: give each its own (sample_ids=...)")
