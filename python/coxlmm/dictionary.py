@@ -1,7 +1,7 @@
 """The concepts of a model at a word: a fitted estimator, what it was fitted on, and what its concepts mean."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,38 @@ if TYPE_CHECKING:
 
 # Rows of the residual that are held at a time.
 _BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What removing a concept from the states changes in what the model says: :mod:`coxlmm.intervention`.
+
+    Attributes
+    ----------
+    divergence : float, nats
+        Kullback-Leibler divergence of the next-word distribution after the removal from the one before, mean over
+        images.
+    caption_changed : float, 0 to 1
+        In what part of the images the caption, from the word on, became another.
+    random_divergence, random_caption_changed : float
+        The same for random directions of equal norm, mean over directions and images.
+    p_value : float, 0 to 1
+        In what part of the random directions the mean divergence was at least as large.
+    n_images, n_random : int
+    """
+
+    divergence: float
+    caption_changed: float
+    random_divergence: float
+    random_caption_changed: float
+    p_value: float
+    n_images: int
+    n_random: int
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether removing the concept does no more than removing any direction would."""
+        return self.p_value > 0.05
 
 
 @dataclass(frozen=True)
@@ -42,6 +74,12 @@ class Concept:
         What leaving it out would cost: the increase of the squared reconstruction error when its activations are set to
         zero and all others stay, divided by the squared norm of the states. It is in the unit of
         :attr:`ConceptDictionary.relative_error`. The shares of all concepts do not sum to 1.
+    raw_words : list of Word
+        The tokens that it decodes to, unfiltered and without contrast.
+    stability : float, 0 to 1, or None
+        How well other seeds find it again: see :attr:`ConceptDictionary.stability`.
+    effect : Effect or None
+        What removing it changes.
     """
 
     index: int
@@ -50,6 +88,9 @@ class Concept:
     n_active: int
     share_of_activation: float
     share_of_error: float
+    raw_words: list[Word] = field(default_factory=list)
+    stability: float | None = None
+    effect: Effect | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -74,8 +115,15 @@ class ConceptDictionary:
         added to it; k-means has the nearest center.
     error_shares : ndarray, n_components
         See :attr:`Concept.share_of_error`.
-    words : list of lists of Word, n_components
+    words, raw_words : lists of lists of Word, n_components
     images : list of lists of ImageHit, n_components
+    thumbnails : dict of bytes
+        Of samples by their number: those that the report's sample browser shows.
+    stability : ndarray, n_components, or None
+        Of every concept the cosine with the concept that it is matched with in fits from other seeds, mean over seeds.
+    effects : list of Effect, n_components, or None
+    measures : dict
+        JSON values: what :meth:`evaluate` found, for the model card.
     """
 
     estimator: Any
@@ -87,6 +135,11 @@ class ConceptDictionary:
     error_shares: np.ndarray
     words: list[list[Word]] = field(default_factory=list)
     images: list[list[ImageHit]] = field(default_factory=list)
+    raw_words: list[list[Word]] = field(default_factory=list)
+    thumbnails: dict[int, bytes] = field(default_factory=dict)
+    stability: np.ndarray | None = None
+    effects: list[Effect] | None = None
+    measures: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, states: States, estimator: Any) -> "ConceptDictionary":
@@ -261,10 +314,19 @@ class ConceptDictionary:
         activation = np.abs(self.codes).sum(axis=0, dtype=np.float64)
         shares = activation / (activation.sum() or 1.0)
         active = np.count_nonzero(self.codes > 0, axis=0)
-        nothing: Sequence[list] = [[]] * self.n_concepts
         return [
-            Concept(k, list(words), list(images), int(active[k]), float(shares[k]), float(self.error_shares[k]))
-            for k, (words, images) in enumerate(zip(self.words or nothing, self.images or nothing, strict=True))
+            Concept(
+                k,
+                list(self.words[k]) if self.words else [],
+                list(self.images[k]) if self.images else [],
+                int(active[k]),
+                float(shares[k]),
+                float(self.error_shares[k]),
+                raw_words=list(self.raw_words[k]) if self.raw_words else [],
+                stability=None if self.stability is None else float(self.stability[k]),
+                effect=None if self.effects is None else self.effects[k],
+            )
+            for k in range(self.n_concepts)
         ]
 
     def __repr__(self) -> str:

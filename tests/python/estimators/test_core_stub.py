@@ -36,7 +36,6 @@ def test_parameters(name):
     assert parameters(FUNCTIONS[name]) == parameters(compiled)
 
 
-
 @pytest.mark.parametrize(
     ("estimator", "function"),
     [("SemiNMF", "semi_nmf"), ("NMF", "nmf"), ("PCA", "pca"), ("KMeans", "kmeans")],

@@ -1,0 +1,57 @@
+"""``coxlmm fit``: states -> a dictionary."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coxlmm.cli.application import say
+from coxlmm.cli.options import L1, DeviceMap, Dtype, Model, NConcepts, Seed, images_of, load_for
+
+_TOO_MANY_ACTIVE = 0.9  # of all concepts, in the average state
+
+
+def fit(
+    states: Annotated[Path, typer.Argument(metavar="STATES", help="Directory that extract wrote.")],
+    out: Annotated[Path, typer.Option(help="Directory for the dictionary.")],
+    n_concepts: NConcepts = 20,
+    l1: L1 = 1.0,
+    seed: Seed = 0,
+    model: Model = None,
+    images: Annotated[
+        str | None, typer.Option(help="Where the images are, if they are not where they were extracted from.")
+    ] = None,
+    n_images: Annotated[int, typer.Option(help="Images for each concept.", min=1)] = 8,
+    n_words: Annotated[int, typer.Option(help="Words for each concept.", min=1)] = 10,
+    stop_words: Annotated[bool, typer.Option("--stop-words", help="Leave out English stop words.")] = False,
+    dtype: Dtype = None,
+    device_map: DeviceMap = None,
+) -> None:
+    """Decompose states into concepts and find their words and images."""
+    from coxlmm import ConceptDictionary, SemiNMF, States
+    from coxlmm.atomic import ensure_replaceable
+    from coxlmm.grounding import WordFilter
+    from coxlmm.serialization import holds_dictionary
+
+    ensure_replaceable(out, holds_dictionary)
+    loaded = States.load(states)
+    # The folders of this machine are nobody's business: what is made for sharing must not hold them.
+    source = loaded.manifest.pop("source", None)
+    dictionary = ConceptDictionary.fit(loaded, SemiNMF(n_concepts, l1=l1, random_state=seed))
+    say(
+        f"{n_concepts} concepts of {len(loaded)} states leave {dictionary.relative_error:.1%} unexplained; the average "
+        f"state activates {dictionary.mean_active:.1f} of them"
+    )
+    if dictionary.mean_active > _TOO_MANY_ACTIVE * n_concepts:
+        say(
+            f"warning: the average state activates {dictionary.mean_active:.1f} of {n_concepts} concepts, which is "
+            f"hardly sparse: a larger --l1 (now {l1:g}) makes it fewer"
+        )
+    lmm = load_for(dictionary.manifest, model, dtype, device_map, "dictionary")
+    words = WordFilter(stop_words="english" if stop_words else ())
+    dictionary.ground(lmm, n_images=n_images, n_words=n_words, images=images_of(images, source), word_filter=words)
+    dictionary.save_pretrained(out)
+    for concept in sorted(dictionary.concepts, key=lambda c: -c.share_of_activation):
+        said = ", ".join(word.text for word in concept.words[:6])
+        say(f"{concept.share_of_activation:5.1%}  concept {concept.index:<3d} {said}")
+    say(f"dictionary: {out}")
