@@ -15,6 +15,7 @@ from coxlmm.states import States
 
 if TYPE_CHECKING:
     from coxlmm.explanation import Explanation
+    from coxlmm.matching import ConceptMatching
     from coxlmm.models import LMM
 
 # Rows of the residual that are held at a time.
@@ -265,6 +266,12 @@ class ConceptDictionary:
         from coxlmm.report import write_report
 
         return write_report(self, path, explanations=explanations, title=title)
+
+    def match(self, other: "ConceptDictionary", *, codes: bool | None = None) -> "ConceptMatching":
+        """Which concept is which of another dictionary: see :func:`coxlmm.matching.match_concepts`."""
+        from coxlmm.matching import match_concepts
+
+        return match_concepts(self, other, codes=codes)
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> Path:
         """Writes a directory for :meth:`from_pretrained`: see :func:`coxlmm.serialization.save`."""
