@@ -80,7 +80,7 @@ def ground_images(
     if n_images < 1:
         raise ValueError(f"n_images must be at least 1, got {n_images}")
     indices, activations = _core.max_activating(codes, min(n_images, len(codes)))
-    find = _finder(images, sample_ids, {sample_ids[i] for i in indices[activations > 0]})
+    find = image_finder(images, sample_ids, {sample_ids[i] for i in indices[activations > 0]})
 
     @cache
     def thumbnail_of(sample: int) -> bytes | None:
@@ -106,7 +106,8 @@ def thumbnail(image: Any, side: int = THUMBNAIL_SIDE) -> bytes:
     return buffer.getvalue()
 
 
-def _finder(images: ImageSource, sample_ids: Sequence[str], wanted: set[str]) -> Callable[[str], Any]:
+def image_finder(images: ImageSource, sample_ids: Sequence[str], wanted: set[str]) -> Callable[[str], Any]:
+    """What gives the image of a sample id, of those that are ``wanted``: see :func:`ground_images`."""
     if images is None:
         return lambda sample_id: sample_id if _is_file(sample_id) else None
     if isinstance(images, (str, os.PathLike)):
