@@ -9,6 +9,7 @@ from coxlmm import _core
 from coxlmm.dictionary import Concept, ConceptDictionary
 from coxlmm.grounding import thumbnail
 from coxlmm.settings import options_of
+from coxlmm.states import States
 from coxlmm.verification import require_prompt
 from coxlmm.words import WordMatcher, WordNotFoundError
 
@@ -140,6 +141,35 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
     """
     if n_concepts < 1:
         raise ValueError(f"n_concepts must be at least 1, got {n_concepts}")
+    states = states_of(dictionary, lmm, image)
+    activations = dictionary.encode(states)[0]
+    x = states.X[0].astype(np.float64)
+    residual = x - dictionary.decode(activations[None].astype(np.float64))[0]
+    caption = states.captions[0]
+    span = WordMatcher.of(dictionary.manifest).find(caption)
+    if span is None:  # stripping spaces cannot remove a word
+        raise RuntimeError(f"the word {dictionary.word!r} was found in the generated tokens but not in {caption!r}")
+    return Explanation(
+        caption=caption,
+        word=dictionary.word,
+        span=span,
+        position=int(states.positions[0]),
+        activations=activations,
+        concepts=_most_active(dictionary, activations, n_concepts),
+        residual=float(residual @ residual / (x @ x)),
+        sample_id=states.sample_ids[0],
+        thumbnail=thumbnail(image),
+    )
+
+
+def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
+    """The state of one image, extracted as those that the dictionary was fitted to were.
+
+    Raises
+    ------
+    ValueError
+        As :func:`explain` does.
+    """
     manifest = dictionary.manifest
     if dictionary.word is None or "layer" not in manifest:
         raise ValueError("the dictionary's manifest has no word or no layer: it was fitted to states of unknown origin")
@@ -154,10 +184,9 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
             "the dictionary is of the states at every visual token, of which an image has many: give it "
             "those with dictionary.encode(lmm.extract(..., position='visual'))"
         )
-    matcher = WordMatcher.of(manifest)
     options = options_of(manifest)
     try:
-        states = lmm.extract([image], dictionary.word, batch_size=1, on_error="raise", workers=0, **options)
+        return lmm.extract([image], dictionary.word, batch_size=1, on_error="raise", workers=0, **options)
     except WordNotFoundError as error:
         limit = {key: options[key] for key in ("max_new_tokens",) if key in options}
         raise WordNotFoundError(
@@ -165,24 +194,6 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
             f"{dictionary.word!r}: a dictionary explains the state that predicts its word, so give an image for which "
             f"the model uses it"
         ) from error
-    activations = dictionary.encode(states)[0]
-    x = states.X[0].astype(np.float64)
-    residual = x - dictionary.decode(activations[None].astype(np.float64))[0]
-    caption = states.captions[0]
-    span = matcher.find(caption)
-    if span is None:  # stripping spaces cannot remove a word
-        raise RuntimeError(f"the word {dictionary.word!r} was found in the generated tokens but not in {caption!r}")
-    return Explanation(
-        caption=caption,
-        word=dictionary.word,
-        span=span,
-        position=int(states.positions[0]),
-        activations=activations,
-        concepts=_most_active(dictionary, activations, n_concepts),
-        residual=float(residual @ residual / (x @ x)),
-        sample_id=states.sample_ids[0],
-        thumbnail=thumbnail(image),
-    )
 
 
 def _most_active(dictionary: ConceptDictionary, activations: np.ndarray, n: int) -> list[ActiveConcept]:
