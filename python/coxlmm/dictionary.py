@@ -14,7 +14,7 @@ from coxlmm.grounding import ImageHit, ImageSource, Word, WordFilter, ground_ima
 from coxlmm.states import States
 
 if TYPE_CHECKING:
-    from coxlmm.explanation import Explanation
+    from coxlmm.explanation import Explanation, HeatMaps
     from coxlmm.matching import ConceptMatching
     from coxlmm.models import LMM
 
@@ -215,6 +215,12 @@ class ConceptDictionary:
         self.words = words
         return self
 
+    def localise(self, lmm: "LMM", *, images: ImageSource = None, **options: Any) -> "ConceptDictionary":
+        """Finds where in its images every concept is: see :func:`coxlmm.localisation.localise`."""
+        from coxlmm.localisation import localise
+
+        return localise(self, lmm, images=images, **options)
+
     def encode(self, states: States | ArrayLike) -> np.ndarray:
         """Activations of states, seen or unseen: n_samples x n_components.
 
@@ -249,11 +255,11 @@ class ConceptDictionary:
             raise ValueError(f"codes must be n_samples x {self.n_concepts}, got an array of shape {V.shape}")
         return _decoded(V, self.estimator)
 
-    def explain(self, lmm: "LMM", image: Any, *, n_concepts: int = 5) -> "Explanation":
+    def explain(self, lmm: "LMM", image: Any, *, n_concepts: int = 5, heat_maps: "HeatMaps" = "auto") -> "Explanation":
         """The concepts behind the word in the model's caption of one image: see :func:`coxlmm.explanation.explain`."""
         from coxlmm.explanation import explain
 
-        return explain(self, lmm, image, n_concepts=n_concepts)
+        return explain(self, lmm, image, n_concepts=n_concepts, heat_maps=heat_maps)
 
     def report(
         self,

@@ -1,13 +1,17 @@
 """One image -> the concepts behind a word of its caption."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from coxlmm import _core
+from coxlmm.architecture import UnsupportedModelError
 from coxlmm.dictionary import Concept, ConceptDictionary
+from coxlmm.estimators import KMeans
 from coxlmm.grounding import thumbnail
+from coxlmm.images import open_image
+from coxlmm.localisation import DEFAULT_METHOD, Method, as_heat, heat_maps_of, require_method
 from coxlmm.settings import options_of
 from coxlmm.states import States
 from coxlmm.verification import require_prompt
@@ -16,17 +20,32 @@ from coxlmm.words import WordMatcher, WordNotFoundError
 if TYPE_CHECKING:
     from coxlmm.models import LMM
 
+HeatMaps = Method | Literal["auto"] | None
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class ActiveConcept:
-    """A concept that an image activates: how strongly, and what part of all activations of that image it is.
+    """A concept that an image activates.
 
-    Where activations have signs (PCA), ``share`` is a part of the sum of their absolute values.
+    Attributes
+    ----------
+    concept : Concept
+    activation : float, positive
+    share : float, 0 to 1
+        What part of all activations of the image its activation is. Where activations have signs (PCA) it is a part of
+        the sum of their absolute values.
+    share_of_reconstruction : float
+        What it contributes to the reconstructed state: see :attr:`Explanation.shares_of_reconstruction`.
+    heat : ndarray of float32, rows x columns, or None
+        Where in the image it is, 0 to 1, the largest value of this image's map being 1: see
+        :mod:`coxlmm.localisation`.
     """
 
     concept: Concept
     activation: float
     share: float
+    share_of_reconstruction: float
+    heat: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +56,14 @@ class Explanation:
     ----------
     caption : str
         What the model wrote.
-    word : str
-        The word explained.
+    word : str or None
+        The word explained; None where the dictionary is of states that are no word's.
     span : (int, int)
-        Its characters ``[start, stop)`` in the caption.
+        Its characters ``[start, stop)`` in the caption; ``(0, 0)`` where there is no word.
     position : int
         Index of the word's first token among the generated tokens.
     activations : ndarray, n_concepts
-        Of all concepts.
+        Of all concepts. Where the dictionary is of the states at every visual token it is their mean over tokens.
     concepts : list of ActiveConcept
         Those activated most, largest first.
     residual : float
@@ -53,10 +72,22 @@ class Explanation:
     sample_id : str
     thumbnail : bytes or None
         The image as WebP.
+    shares_of_reconstruction : ndarray, n_concepts
+        ``<v_k u_k, y> / ||y||^2`` with ``y = decode(activations)``: how far each concept alone goes towards the
+        reconstructed state. With :attr:`share_of_mean` they sum to 1. One that points away from what the others amount
+        to has a negative share. Of k-means the nearest center has it all.
+    share_of_mean : float or None
+        The same of the mean that the estimator adds to all states; None where it adds none.
+    heat_method : str or None
+        How the heat maps were made.
+    without_heat : str or None
+        Why there are none, where the model does not let any be made.
+    tokens : list of int
+        The generated tokens.
     """
 
     caption: str
-    word: str
+    word: str | None
     span: tuple[int, int]
     position: int
     activations: np.ndarray = field(repr=False)
@@ -64,6 +95,11 @@ class Explanation:
     residual: float
     sample_id: str
     thumbnail: bytes | None = field(default=None, repr=False)
+    shares_of_reconstruction: np.ndarray = field(kw_only=True, repr=False)
+    share_of_mean: float | None = field(default=None, kw_only=True)
+    heat_method: str | None = field(default=None, kw_only=True)
+    without_heat: str | None = field(default=None, kw_only=True)
+    tokens: list[int] = field(default_factory=list, kw_only=True, repr=False)
 
     @property
     def n_active(self) -> int:
@@ -76,7 +112,7 @@ class Explanation:
         return int(np.count_nonzero(self.activations < 0))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values, without the image."""
+        """As JSON values, without the image; heat maps as lists of rows."""
         return {
             "sample_id": self.sample_id,
             "caption": self.caption,
@@ -84,13 +120,20 @@ class Explanation:
             "span": list(self.span),
             "position": self.position,
             "residual": self.residual,
+            "share_of_mean": self.share_of_mean,
+            "heat_method": self.heat_method,
+            "without_heat": self.without_heat,
             "activations": self.activations.tolist(),
+            "shares_of_reconstruction": self.shares_of_reconstruction.tolist(),
             "concepts": [
                 {
                     "index": active.concept.index,
                     "activation": active.activation,
                     "share": active.share,
+                    "share_of_reconstruction": active.share_of_reconstruction,
                     "words": [{"text": word.text, "score": word.score} for word in active.concept.words],
+                    "images": [hit.sample_id for hit in active.concept.images],
+                    "heat": None if active.heat is None else active.heat.tolist(),
                 }
                 for active in self.concepts
             ],
@@ -119,10 +162,14 @@ class Explanation:
         return explanation_html(self)
 
 
-def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts: int = 5) -> Explanation:
+def explain(
+    dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts: int = 5, heat_maps: HeatMaps = "auto"
+) -> Explanation:
     """Captions an image and decomposes the state that predicts the dictionary's word.
 
-    The state is extracted exactly as those of the fit were: same layer, and same options of matching.
+    The state is extracted exactly as those of the fit were: same layer and position, and same options of matching. A
+    dictionary of the states at every visual token explains them all: activations are means over the tokens, and each
+    concept's heat map is its activations themselves.
 
     Parameters
     ----------
@@ -132,38 +179,72 @@ def explain(dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts
     image : PIL image, path, or anything else the processor takes
     n_concepts : int
         How many of the activated concepts to name, at most.
+    heat_maps : {"auto", "states", "gradient", "occlusion"} or None
+        How to find where in the image each of them is: see :mod:`coxlmm.localisation`. "auto" is the method that was
+        found most faithful, where the model has what it takes; ``without_heat`` says what it lacks otherwise.
 
     Raises
     ------
     ValueError
         If the caption lacks the word (the message has the caption), the image cannot be read, the dictionary does not
-        know its word, or the model has another prompt, or another number of features or layers.
+        know its word, the model has another prompt, or another number of features or layers, or an argument is not
+        one of those above.
+    UnsupportedModelError
+        If a method of heat maps was named, and the model does not have what it takes.
     """
     if n_concepts < 1:
         raise ValueError(f"n_concepts must be at least 1, got {n_concepts}")
+    if heat_maps not in ("auto", None):
+        require_method(dictionary, heat_maps)
     states = states_of(dictionary, lmm, image)
-    activations = dictionary.encode(states)[0]
-    x = states.X[0].astype(np.float64)
-    residual = x - dictionary.decode(activations[None].astype(np.float64))[0]
-    caption = states.captions[0]
-    span = WordMatcher.of(dictionary.manifest).find(caption)
-    if span is None:  # stripping spaces cannot remove a word
-        raise RuntimeError(f"the word {dictionary.word!r} was found in the generated tokens but not in {caption!r}")
+    codes = dictionary.encode(states)
+    x = states.X.astype(np.float64)
+    decoded = dictionary.decode(codes.astype(np.float64))
+    shares, share_of_mean = _shares_of_reconstruction(dictionary, codes.astype(np.float64), decoded)
+    activations = codes.mean(axis=0)
+    active = _most_active(activations, n_concepts)
+    method = DEFAULT_METHOD if heat_maps == "auto" else heat_maps
+    maps, without_heat = {}, None
+    if method is not None:
+        try:
+            picture, tokens = open_image(image, 0), states.tokens[0]
+            (maps,) = heat_maps_of(dictionary, lmm, [picture], [tokens], [list(active)], method)
+        except UnsupportedModelError as error:
+            if heat_maps != "auto":
+                raise
+            method, without_heat = None, str(error)
+    total = float(np.abs(activations).sum(dtype=np.float64))
+    concepts = dictionary.concepts
     return Explanation(
-        caption=caption,
+        caption=states.captions[0],
         word=dictionary.word,
-        span=span,
+        span=_span(dictionary, states.captions[0]),
         position=int(states.positions[0]),
         activations=activations,
-        concepts=_most_active(dictionary, activations, n_concepts),
-        residual=float(residual @ residual / (x @ x)),
+        concepts=[
+            ActiveConcept(
+                concepts[k],
+                activation,
+                activation / total,
+                float(shares[k]),
+                as_heat(maps[k], maps[k].max()) if k in maps else None,
+            )
+            for k, activation in active.items()
+        ],
+        residual=float(np.square(x - decoded).sum() / np.square(x).sum()),
         sample_id=states.sample_ids[0],
         thumbnail=thumbnail(image),
+        shares_of_reconstruction=shares,
+        share_of_mean=share_of_mean,
+        heat_method=method,
+        without_heat=without_heat,
+        tokens=states.tokens[0],
     )
 
 
 def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
-    """The state of one image, extracted as those that the dictionary was fitted to were.
+    """The state of one image, extracted as those that the dictionary was fitted to were; all of them where it is of
+    every visual token.
 
     Raises
     ------
@@ -171,7 +252,8 @@ def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
         As :func:`explain` does.
     """
     manifest = dictionary.manifest
-    if dictionary.word is None or "layer" not in manifest:
+    position = manifest.get("position", "predicting")
+    if "layer" not in manifest or (dictionary.word is None and position in ("predicting", "word")):
         raise ValueError("the dictionary's manifest has no word or no layer: it was fitted to states of unknown origin")
     if manifest.get("n_layers", lmm.n_layers) != lmm.n_layers:
         raise ValueError(
@@ -179,11 +261,6 @@ def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
             f"but {lmm.model_id} has {lmm.n_layers}"
         )
     require_prompt(lmm, manifest)
-    if manifest.get("position") == "visual":
-        raise ValueError(
-            "the dictionary is of the states at every visual token, of which an image has many: give it "
-            "those with dictionary.encode(lmm.extract(..., position='visual'))"
-        )
     options = options_of(manifest)
     try:
         return lmm.extract([image], dictionary.word, batch_size=1, on_error="raise", workers=0, **options)
@@ -196,12 +273,30 @@ def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
         ) from error
 
 
-def _most_active(dictionary: ConceptDictionary, activations: np.ndarray, n: int) -> list[ActiveConcept]:
+def _span(dictionary: ConceptDictionary, caption: str) -> tuple[int, int]:
+    """Where in a caption the dictionary's word is."""
+    if dictionary.word is None:
+        return 0, 0
+    span = WordMatcher.of(dictionary.manifest).find(caption)
+    if span is None:  # stripping spaces cannot remove a word
+        raise RuntimeError(f"the word {dictionary.word!r} was found in the generated tokens but not in {caption!r}")
+    return span
+
+
+def _most_active(activations: np.ndarray, n: int) -> dict[int, float]:
+    """The activations of the concepts that are active, the largest first, at most ``n``."""
     indices, values = _core.most_activating_concepts(activations[None], min(n, len(activations)))
-    total = float(np.abs(activations).sum(dtype=np.float64))
-    concepts = dictionary.concepts
-    return [
-        ActiveConcept(concepts[k], value, value / total)
-        for k, value in zip(indices[0].tolist(), values[0].tolist(), strict=True)
-        if value > 0
-    ]
+    return {k: value for k, value in zip(indices[0].tolist(), values[0].tolist(), strict=True) if value > 0}
+
+
+def _shares_of_reconstruction(
+    dictionary: ConceptDictionary, codes: np.ndarray, decoded: np.ndarray
+) -> tuple[np.ndarray, float | None]:
+    """What each concept, and the mean, contribute to what codes stand for: <part, whole> / ||whole||^2."""
+    whole = np.square(decoded).sum() or 1.0
+    if isinstance(dictionary.estimator, KMeans):  # a state stands for its nearest center, and for no sum
+        norms = np.square(decoded).sum(axis=1)
+        return np.bincount(codes.argmax(axis=1), norms, dictionary.n_concepts) / whole, None
+    shares = np.einsum("nk,nk->k", codes, decoded @ dictionary.components.T) / whole
+    mean = getattr(dictionary.estimator, "mean_", None)
+    return shares, None if mean is None else float((decoded @ mean).sum() / whole)

@@ -1,0 +1,157 @@
+"""An image, what the model says about it, and the state that a dictionary explains: as it changes with the image."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from coxlmm.architecture import UnsupportedModelError, as_written
+from coxlmm.dictionary import ConceptDictionary
+from coxlmm.generation import Record, continued, read
+from coxlmm.models import batches
+from coxlmm.words import TokenSpan, WordMatcher
+
+if TYPE_CHECKING:
+    from coxlmm.models import LMM
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One image and its caption, which the model reads whatever becomes of the image (teacher forcing).
+
+    Attributes
+    ----------
+    dictionary : ConceptDictionary
+        Which says at which layer and position the state is.
+    lmm : LMM
+    image : PIL image
+    tokens : list of int
+        Those of the caption.
+    """
+
+    dictionary: ConceptDictionary
+    lmm: "LMM"
+    image: Image.Image
+    tokens: list[int]
+
+    @cached_property
+    def steps(self) -> list[int]:
+        """Which states of the caption, of which entry ``g`` predicts token ``g``, are averaged."""
+        manifest = self.dictionary.manifest
+        position = manifest.get("position", "predicting")
+        if position not in ("predicting", "word"):
+            return [0]
+        span = self._span()
+        first = span.start + (position == "word")
+        last = first + span.stop - span.start
+        token = manifest.get("token", "first")
+        return {"first": [first], "last": [last - 1], "mean": list(range(first, last))}[token]
+
+    def _span(self) -> TokenSpan:
+        decoded = self.lmm.decode_with_spans(self.tokens)
+        span = WordMatcher.of(self.dictionary.manifest).find_tokens(decoded)
+        if span is None:
+            raise ValueError(f"the caption {decoded.text!r} does not contain the word {self.dictionary.word!r}")
+        return span
+
+    @property
+    def _module(self) -> torch.nn.Module:
+        manifest = self.dictionary.manifest
+        return self.lmm.module_of(manifest["layer"], manifest.get("stream", "residual"))
+
+    def states(self, images: Sequence[Image.Image], batch_size: int = 16) -> np.ndarray:
+        """The state with each of ``images`` in the image's place: n_images x n_features, float32."""
+        position = self.dictionary.manifest.get("position", "predicting")
+        found = []
+        for batch in batches(images, batch_size):
+            inputs = self.lmm.inputs(batch)
+            visual = self.lmm.visual_positions(inputs) if position in ("visual", "visual-mean") else None
+            kept = read(self.lmm, inputs, [self.tokens] * len(batch), Record([self._module], visual))
+            if visual is None:
+                rows = kept.states[0][self.steps].mean(dim=0)
+            else:
+                rows = torch.stack([states.mean(dim=0) for states in kept.visual[0]])
+            found.append(rows.float().cpu().numpy())
+        return np.concatenate(found)
+
+    def activations(self, images: Sequence[Image.Image], batch_size: int = 16) -> np.ndarray:
+        """The activations with each of ``images`` in the image's place: n_images x n_concepts."""
+        return self.dictionary.encode(self.states(images, batch_size))
+
+    def sensitivity(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How the state moves along directions with the visual embeddings that enter the first decoder layer.
+
+        Parameters
+        ----------
+        directions : ndarray, n_directions x n_features
+
+        Returns
+        -------
+        embeddings : ndarray, n_visual_tokens x n_embedding_features
+        gradients : ndarray, n_directions x n_visual_tokens x n_embedding_features
+            Of the inner product of the state with each direction.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the visual tokens do not enter the first decoder layer at positions of their own.
+        """
+        lmm = self.lmm
+        inputs = lmm.inputs([self.image])
+        visual = lmm.visual_positions(inputs)[0]
+        with torch.enable_grad(), as_written(), _entering(lmm) as entered, _leaving(self._module) as left:
+            lmm.model(**continued(lmm, inputs, [self.tokens]), use_cache=False)
+            if len(entered) != 1 or len(left) != 1:
+                raise UnsupportedModelError(f"{type(lmm.model).__name__} does not read a caption in one pass")
+            hidden = left[0][0]
+            if self.dictionary.manifest.get("position") == "visual-mean":
+                state = hidden[: len(visual)][visual.to(hidden.device)].mean(dim=0)
+            else:
+                state = hidden[-len(self.tokens) - 1 :][self.steps].mean(dim=0)
+            along = torch.as_tensor(directions, dtype=torch.float32, device=state.device) @ state.float()
+            gradients = [
+                torch.autograd.grad(value, entered[0], retain_graph=k + 1 < len(along))[0][0]
+                for k, value in enumerate(along)
+            ]
+        there = visual.to(entered[0].device)
+        embeddings = entered[0].detach()[0, : len(visual)][there]
+        at_visual = torch.stack([gradient[: len(visual)][there] for gradient in gradients])
+        return embeddings.float().cpu().numpy(), at_visual.float().cpu().numpy()
+
+
+@contextmanager
+def _entering(lmm: "LMM") -> Iterator[list[torch.Tensor]]:
+    """What enters the first decoder layer, as the leaf of what is differentiated."""
+    entered: list[torch.Tensor] = []
+
+    def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        hidden = hidden.detach().requires_grad_(True)
+        entered.append(hidden)
+        return ((hidden, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": hidden})
+
+    handle = lmm.decoder_layers[0].register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield entered
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _leaving(module: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
+    """What a module gives, and is differentiated."""
+    left: list[torch.Tensor] = []
+
+    def hook(module: torch.nn.Module, args: Any, output: Any) -> None:
+        left.append(output if isinstance(output, torch.Tensor) else output[0])
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield left
+    finally:
+        handle.remove()
