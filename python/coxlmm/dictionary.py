@@ -1,6 +1,7 @@
 """The concepts of a model at a word: a fitted estimator, what it was fitted on, and what its concepts mean."""
 
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coxlmm.estimators import KMeans
-from coxlmm.grounding import ImageHit, ImageSource, Word, WordFilter, ground_images, ground_words
+from coxlmm.grounding import (
+    Contrast,
+    ImageHit,
+    ImageSource,
+    Presence,
+    Word,
+    WordChoice,
+    as_filter,
+    ground_images,
+    ground_words,
+    rank_of_word,
+    raw_words,
+)
 from coxlmm.states import States
 
 if TYPE_CHECKING:
+    from coxlmm.evaluation import Evaluation
     from coxlmm.explanation import Explanation, HeatMaps
     from coxlmm.matching import ConceptMatching
     from coxlmm.models import LMM
@@ -183,7 +197,8 @@ class ConceptDictionary:
         n_images: int = 8,
         n_words: int = 10,
         images: ImageSource = None,
-        word_filter: WordFilter | None = None,
+        word_filter: WordChoice = None,
+        contrast: Contrast = "shared",
     ) -> "ConceptDictionary":
         """Finds the words and images of every concept.
 
@@ -195,8 +210,10 @@ class ConceptDictionary:
             For each concept.
         images : mapping, callable, sequence, iterable of samples, directory, or None
             Where the images of the sample ids are: see :func:`coxlmm.grounding.ground_images`.
-        word_filter : WordFilter, optional
+        word_filter : WordFilter, PublishedFilter or "published", optional
             Which tokens are words: see :func:`coxlmm.grounding.ground_words`.
+        contrast : {"shared", "mean", "none"}
+            What tells concepts of one word apart, likewise. Chosen by measurement: ``benchmarks/words_of_concepts.py``.
 
         Returns
         -------
@@ -210,10 +227,38 @@ class ConceptDictionary:
         """
         # States of the published code may be those behind the final norm, to which it is not applied again.
         normalized = bool(self.manifest.get("normalized"))
-        words = ground_words(self.components, lmm, n_words, word_filter, normalized=normalized)
+        accept = as_filter(word_filter)
+        words = ground_words(
+            self.components,
+            lmm,
+            n_words,
+            accept,
+            normalized=normalized,
+            captions=self.captions,
+            contrast=contrast,
+            presence=Presence.of(self.codes, getattr(self.estimator, "mean_", None)),
+        )
+        rank = self._rank_of_word(lmm, normalized)
         self.images = ground_images(self.codes, self.sample_ids, self.captions, n_images, images)
         self.words = words
+        self.raw_words = raw_words(self.components, lmm, n_words, normalized=normalized)
+        chosen = {"n_words": n_words, "contrast": contrast, "word_filter": accept.to_dict()}
+        self.manifest["grounding"] = chosen if rank is None else chosen | {"rank_of_word": rank}
+        if rank is not None and rank > n_words:
+            warnings.warn(
+                f"the mean state does not decode to {self.word!r} (place {rank} of its words, or later), although it "
+                f"predicts it: layer {self.manifest.get('layer')} does not speak the language of the output embedding "
+                "yet, and the words of concepts are not to be trusted there; their images are",
+                stacklevel=2,
+            )
         return self
+
+    def _rank_of_word(self, lmm: "LMM", normalized: bool) -> int | None:
+        """See :func:`coxlmm.grounding.rank_of_word`; None where states do not predict the word."""
+        if not self.word or self.manifest.get("position", "predicting") != "predicting":
+            return None
+        mean = self.decode(self.codes[:_BLOCK]).mean(axis=0)
+        return rank_of_word(mean, lmm, self.word, inflections=self.manifest.get("inflections"), normalized=normalized)
 
     def localise(self, lmm: "LMM", *, images: ImageSource = None, **options: Any) -> "ConceptDictionary":
         """Finds where in its images every concept is: see :func:`coxlmm.localisation.localise`."""
@@ -260,6 +305,12 @@ class ConceptDictionary:
         from coxlmm.explanation import explain
 
         return explain(self, lmm, image, n_concepts=n_concepts, heat_maps=heat_maps)
+
+    def evaluate(self, lmm: "LMM", states: States, held_out: States, **options: Any) -> "Evaluation":
+        """Measures it beside baselines, chance and a ceiling: see :func:`coxlmm.evaluation.evaluate`."""
+        from coxlmm.evaluation import evaluate
+
+        return evaluate(self, lmm, states, held_out, **options)
 
     def report(
         self,

@@ -6,6 +6,7 @@ import typer
 
 from coxlmm.cli.application import Group
 from coxlmm.cli.demo import demo
+from coxlmm.cli.evaluation import evaluate
 from coxlmm.cli.explain import explain
 from coxlmm.cli.extraction import extract, verify
 from coxlmm.cli.fit import fit
@@ -21,6 +22,7 @@ HELP = """What a frozen multimodal model represents where it writes a word.
   coxlmm fit states/ --n-concepts 20 --out dictionary/
   coxlmm report dictionary/ --out report.html
   coxlmm explain dictionary/ photo.jpg
+  coxlmm evaluate dictionary/ --states states/ --images unseen/
 """
 app = typer.Typer(
     cls=Group, help=HELP, rich_markup_mode=None, add_completion=False, no_args_is_help=True,
@@ -46,5 +48,5 @@ def main(
     """What the program itself understands; --debug is read where errors are printed."""
 
 
-for command in (demo, vocabulary, extract, verify, import_published, fit, report, explain):
+for command in (demo, vocabulary, extract, verify, import_published, fit, report, explain, evaluate):
     app.command()(command)

@@ -1,0 +1,83 @@
+"""The commands that measure: ``coxlmm evaluate`` and ``coxlmm choose``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coxlmm.cli.application import say
+from coxlmm.cli.options import BatchSize, DeviceMap, Dtype, Model, images_of, load_for
+
+
+def evaluate(
+    dictionary: Annotated[Path, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote.")],
+    states: Annotated[Path, typer.Option(help="Directory of the states that it was fitted to.")],
+    test_states: Annotated[
+        Path | None,
+        typer.Option(help="Directory of states of other images. Default: they are extracted from --images."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(help="Images that the dictionary has not seen: those of --test-states, if they have moved."),
+    ] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Reference captions of --images, as extract takes them; without --test-states.")
+    ] = None,
+    clip: Annotated[str | None, typer.Option(help="A CLIP or SigLIP: directory or repository. For CLIPScore.")] = None,
+    bert: Annotated[str | None, typer.Option(help="A BERT: directory or repository. For BERTScore.")] = None,
+    bert_layer: Annotated[int | None, typer.Option(help="Which layer of it is compared. Default: the last.")] = None,
+    n_seeds: Annotated[int, typer.Option(help="Fits of each method.", min=1)] = 5,
+    n_top: Annotated[int, typer.Option(help="Concepts of an image that are judged by their words.", min=1)] = 3,
+    n_words: Annotated[int, typer.Option(help="Words for each concept.", min=1)] = 10,
+    out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="File for a figure: .png, .svg, .pdf.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Keep stability and figures in the dictionary, for its card and report.")
+    ] = False,
+    batch_size: BatchSize = 16,
+    model: Model = None,
+    dtype: Dtype = None,
+    device_map: DeviceMap = None,
+) -> None:
+    """Measure a dictionary beside baselines, chance and a ceiling."""
+    from coxlmm import ConceptDictionary, States
+    from coxlmm.evaluation import BertModel
+    from coxlmm.samples import open_source
+    from coxlmm.settings import options_of
+
+    if test_states is None and images is None:
+        raise ValueError("name images that the dictionary has not seen with --images, or their --test-states")
+    if test_states is not None and references is not None:
+        raise ValueError("--references go with --images; states have brought their own: leave out one of the two")
+    loaded, fitted_to = ConceptDictionary.from_pretrained(dictionary), States.load(states)
+    lmm = load_for(fitted_to.manifest, model, dtype, device_map, "states")
+    if test_states is None:
+        source = open_source(images, references=references)
+        options = options_of(fitted_to.manifest)
+        held_out = lmm.extract(source, loaded.word, batch_size=batch_size, progress=True, **options)
+        source = open_source(images)
+    else:
+        held_out = States.load(test_states)
+        # Only CLIP looks at them.
+        source = None if clip is None else images_of(images, held_out.manifest.get("source"))
+    evaluation = loaded.evaluate(
+        lmm,
+        fitted_to,
+        held_out,
+        images=source,
+        clip=clip,
+        bert=None if bert is None else BertModel(bert, bert_layer),
+        n_seeds=n_seeds,
+        n_top=n_top,
+        n_words=n_words,
+        progress=lambda method: say(f"evaluating {method}"),
+    )
+    typer.echo(evaluation.table("markdown" if markdown else "text"))
+    if out is not None:
+        say(f"figures: {evaluation.save(out)}")
+    if plot is not None:
+        evaluation.plot(plot)
+        say(f"plot: {plot}")
+    if update:
+        say(f"dictionary: {loaded.save_pretrained(dictionary)}")

@@ -1,0 +1,46 @@
+"""How well other seeds find the same concepts again."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from coxlmm.dictionary import ConceptDictionary
+from coxlmm.matching import match_concepts
+
+
+def found_again(dictionary: ConceptDictionary, others: Sequence[ConceptDictionary]) -> np.ndarray:
+    """Of every concept the cosine with the one that it is matched with in another fit, mean over ``others``.
+
+    Concepts are matched one to one (:func:`coxlmm.matching.match_concepts`), among those that any sample of the fit
+    activates: one that none does is nothing to find. A concept without a partner counts 0, and so does a cosine below.
+
+    Returns
+    -------
+    ndarray, n_concepts, 0 to 1
+        0 for a concept that no sample activates.
+
+    Raises
+    ------
+    ValueError
+        If there are no others.
+    """
+    if not others:
+        raise ValueError("stability needs at least one other fit: give more seeds")
+    used = _used(dictionary)
+    cosines = np.zeros(dictionary.n_concepts)
+    signed = any((one.codes < 0).any() for one in (dictionary, *others))
+    for other in others:
+        matching = match_concepts(
+            dictionary.components[used], other.components[_used(other)], codes=False, absolute=bool(signed)
+        )
+        cosines[used[matching.pairs[:, 0]]] += matching.similarities.clip(0)
+    return cosines / len(others)
+
+
+def stability(dictionary: ConceptDictionary, others: Sequence[ConceptDictionary]) -> float:
+    """Mean of :func:`found_again` over the concepts that any sample activates."""
+    return float(found_again(dictionary, others)[_used(dictionary)].mean())
+
+
+def _used(dictionary: ConceptDictionary) -> np.ndarray:
+    return np.flatnonzero((dictionary.codes != 0).any(axis=0))
