@@ -29,6 +29,7 @@ from coxlmm.states import States
 if TYPE_CHECKING:
     from coxlmm.evaluation import Evaluation
     from coxlmm.explanation import Explanation, HeatMaps
+    from coxlmm.intervention import Intervention
     from coxlmm.matching import ConceptMatching
     from coxlmm.models import LMM
 
@@ -311,6 +312,12 @@ class ConceptDictionary:
         from coxlmm.evaluation import evaluate
 
         return evaluate(self, lmm, states, held_out, **options)
+
+    def intervene(self, lmm: "LMM", image: Any, concept: int, **options: Any) -> "Intervention":
+        """What the model says without a concept, or with more: see :func:`coxlmm.intervention.intervene`."""
+        from coxlmm.intervention import intervene
+
+        return intervene(self, lmm, image, concept, **options)
 
     def report(
         self,

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -243,6 +244,62 @@ def greedy(model: nn.Module, settings: Mapping[str, Any]) -> Iterator[None]:
     finally:
         for module, config in own:
             module.generation_config = config
+
+
+@torch.inference_mode()
+def next_token_logits(lmm: "LMM", inputs: Mapping[str, Any]) -> torch.Tensor:
+    """What the model predicts behind every sequence of ``inputs``: batch x vocabulary, in float32 on the CPU."""
+    _check_left_padding(inputs)
+    arguments = dict(inputs)
+    if lmm.model.config.is_encoder_decoder and "decoder_input_ids" not in arguments:
+        n = len(next(value for value in inputs.values() if isinstance(value, torch.Tensor)))
+        arguments["decoder_input_ids"] = torch.full((n, 1), _decoder_start(lmm), device=lmm.device)
+    if "logits_to_keep" in inspect.signature(lmm.model.forward).parameters:
+        arguments["logits_to_keep"] = 1
+    return lmm.model(**arguments, use_cache=False).logits[:, -1].float().cpu()
+
+
+@contextmanager
+def editing(
+    module: nn.Module,
+    batch: int,
+    change: Callable[[torch.Tensor], torch.Tensor],
+    then: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> Iterator[None]:
+    """Changes the states that predict the next token: a module's output at the last position of a batch.
+
+    Parameters
+    ----------
+    module : Module
+        A decoder layer, or a sublayer of one.
+    batch : int
+        Number of sequences.
+    change : callable
+        From states, batch x features, to what takes their place, in the pass that predicts the first token. The layers
+        above see it, and what attention keeps there for later tokens is made of it.
+    then : callable, optional
+        The same in every later pass. Default: later states are left as they are.
+
+    Removes its own hook and no other, however the block ends.
+    """
+    changes = chain([change], repeat(then))
+
+    def hook(module: nn.Module, args: Any, output: Any) -> Any:
+        change = next(changes)
+        if change is None:
+            return None
+        given = output if isinstance(output, torch.Tensor) else output[0]
+        hidden = _hidden(output, batch).clone()
+        hidden[:, -1] = change(hidden[:, -1])
+        hidden = hidden.reshape(given.shape)
+        return hidden if isinstance(output, torch.Tensor) else (hidden, *output[1:])
+
+    handle = module.register_forward_hook(hook)
+    try:
+        with as_written():
+            yield
+    finally:
+        handle.remove()
 
 
 @dataclass

@@ -10,6 +10,7 @@ from coxlmm.cli.evaluation import evaluate
 from coxlmm.cli.explain import explain
 from coxlmm.cli.extraction import extract, verify
 from coxlmm.cli.fit import fit
+from coxlmm.cli.intervene import intervene
 from coxlmm.cli.published import import_published
 from coxlmm.cli.report import report
 from coxlmm.cli.vocabulary import vocabulary
@@ -22,6 +23,7 @@ HELP = """What a frozen multimodal model represents where it writes a word.
   coxlmm fit states/ --n-concepts 20 --out dictionary/
   coxlmm report dictionary/ --out report.html
   coxlmm explain dictionary/ photo.jpg
+  coxlmm intervene dictionary/ photo.jpg --concept 3
   coxlmm evaluate dictionary/ --states states/ --images unseen/
 """
 app = typer.Typer(
@@ -48,5 +50,5 @@ def main(
     """What the program itself understands; --debug is read where errors are printed."""
 
 
-for command in (demo, vocabulary, extract, verify, import_published, fit, report, explain, evaluate):
+for command in (demo, vocabulary, extract, verify, import_published, fit, report, explain, intervene, evaluate):
     app.command()(command)

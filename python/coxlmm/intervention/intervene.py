@@ -1,0 +1,284 @@
+"""One concept, one image: what the model says without the concept, or with more of it, and with random changes."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from coxlmm.dictionary import Concept, ConceptDictionary
+from coxlmm.estimators import KMeans
+from coxlmm.explanation import states_of
+from coxlmm.images import open_image
+from coxlmm.intervention.branches import branches
+from coxlmm.words import WordMatcher
+
+if TYPE_CHECKING:
+    from coxlmm.models import LMM
+
+Positions = Literal["word", "from-word"]
+
+_MAX_NEW_TOKENS = 32  # where states do not tell how long their captions could be
+_N_NEXT_WORDS = 10
+
+
+@dataclass(frozen=True)
+class NextWord:
+    """A token that the model could say next, and its probability before and after the change."""
+
+    text: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """What changes in what the model says of one image when a concept is changed in its states.
+
+    Attributes
+    ----------
+    concept : Concept
+    word : str
+        The dictionary's.
+    activation : float
+        Of the concept, in the state that is changed first.
+    factor, add : float
+        What the activation ``v`` became: ``factor * v + add * typical``, where "typical" is the concept's mean
+        activation over the samples of the fit that activate it.
+    positions : "word" or "from-word"
+        Which states were changed.
+    position : int
+        Index among the generated tokens of the first one that a changed state predicts.
+    size : float
+        Norm of the first change, relative to that of the state.
+    caption, changed_caption : str
+        Before and after. They agree up to ``position``.
+    next_words : list of NextWord
+        Those most probable before or after, and those whose probabilities changed most; most probable before first.
+    divergence : float, nats
+        Kullback-Leibler divergence of the next-word distribution after the change from the one before:
+        the sum of ``p_before * log(p_before / p_after)``.
+    random_divergences : ndarray, n_random
+        The same for random directions, with changes of the same norm.
+    random_captions : list of str, n_random
+    """
+
+    concept: Concept
+    word: str
+    activation: float
+    factor: float
+    add: float
+    positions: Positions
+    position: int
+    size: float
+    caption: str
+    changed_caption: str
+    next_words: list[NextWord] = field(repr=False)
+    divergence: float
+    random_divergences: np.ndarray = field(repr=False)
+    random_captions: list[str] = field(repr=False)
+
+    @property
+    def caption_changed(self) -> bool:
+        return self.changed_caption != self.caption
+
+    @property
+    def random_caption_changed(self) -> float:
+        """The part of the random directions that change the caption."""
+        return float(np.mean([caption != self.caption for caption in self.random_captions]))
+
+    @property
+    def p_value(self) -> float:
+        """How probable it is that a random direction has at least such a divergence: a Monte Carlo test's estimate.
+
+        ``(1 + those that have) / (1 + n_random)``, which is never 0.
+        """
+        return float((1 + (self.random_divergences >= self.divergence).sum()) / (1 + len(self.random_divergences)))
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether changing the concept does no more than a random change of the same norm would."""
+        return self.p_value > 0.05
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "concept": self.concept.index,
+            "word": self.word,
+            "activation": self.activation,
+            "factor": self.factor,
+            "add": self.add,
+            "positions": self.positions,
+            "position": self.position,
+            "size": self.size,
+            "caption": self.caption,
+            "changed_caption": self.changed_caption,
+            "next_words": [{"text": w.text, "before": w.before, "after": w.after} for w in self.next_words],
+            "divergence": self.divergence,
+            "random_divergences": self.random_divergences.tolist(),
+            "random_captions": self.random_captions,
+            "p_value": self.p_value,
+            "is_nothing": self.is_nothing,
+        }
+
+    def __str__(self) -> str:
+        done = f"activation {self.activation:.4g} x {self.factor:g}" + (f" + {self.add:g} typical" * bool(self.add))
+        low, high = np.quantile(self.random_divergences, [0.05, 0.95])
+        lines = [
+            f"concept {self.concept.index} {', '.join(w.text for w in self.concept.words[:6])}: {done}, a change of "
+            f"{self.size:.0%} of the state's norm",
+            f"  before  {self.caption}",
+            f"  after   {self.changed_caption if self.caption_changed else '(the same)'}",
+            "  next word        before   after",
+            *(f"    {w.text!r:<14} {w.before:7.1%} {w.after:7.1%}" for w in self.next_words[:8]),
+            f"  divergence {self.divergence:.3g} nats; {len(self.random_divergences)} random directions of equal norm: "
+            f"mean {self.random_divergences.mean():.3g}, 5 to 95% {low:.3g} to {high:.3g}, caption changed by "
+            f"{self.random_caption_changed:.0%} (p = {self.p_value:.2g})",
+        ]
+        if self.is_nothing:
+            lines.append("  no more than a random change does")
+        return "\n".join(lines)
+
+
+def intervene(
+    dictionary: ConceptDictionary,
+    lmm: "LMM",
+    image: Any,
+    concept: int,
+    *,
+    factor: float | None = None,
+    add: float | None = None,
+    positions: Positions = "word",
+    n_random: int = 20,
+    seed: int = 0,
+) -> Intervention:
+    """Changes a concept in the states of the model while it writes, and compares with random changes.
+
+    The state h whose activation is v becomes ``h + (factor - 1) * v * u``, with u the concept's vector: with a factor
+    of 0 what the dictionary says is of the concept in the state is taken out of it, with 2 it is there twice.
+
+    Parameters
+    ----------
+    dictionary : ConceptDictionary
+    lmm : LMM
+        The model that the dictionary is of.
+    image : PIL image, path, or anything else the processor takes
+    concept : int
+        Its index.
+    factor : float, optional
+        What the activation is multiplied with. Default: 0, which removes the concept.
+    add : float, optional
+        Instead: how much is added to the activation, in units of the concept's mean activation over the samples of the
+        fit that activate it. So a concept that the image does not activate can be put in.
+    positions : {"word", "from-word"}
+        The state that predicts the word alone, as those that the dictionary is of; or that one and all later ones, each
+        by its own activation.
+    n_random : int
+        Random directions, each with a change of the same norm.
+    seed : int
+        Of the random directions.
+
+    Raises
+    ------
+    ValueError
+        If the image, its caption or the model do not fit the dictionary (as for
+        :func:`coxlmm.explanation.explain`), an option is not one of those above, or the dictionary's samples are no
+        sums of concepts (k-means).
+    """
+    if factor is not None and add is not None:
+        raise ValueError(f"give factor or add, not both: factor={factor}, add={add}")
+    if positions not in get_args(Positions):
+        raise ValueError(f"positions must be one of {', '.join(get_args(Positions))}, got {positions!r}")
+    if n_random < 1:
+        raise ValueError(f"n_random must be at least 1, got {n_random}")
+    if not 0 <= concept < dictionary.n_concepts:
+        raise ValueError(f"there is no concept {concept}: the dictionary has 0 to {dictionary.n_concepts - 1}")
+    require_additive(dictionary)
+    states = states_of(dictionary, lmm, image)
+    tokens = list(states.tokens[0])
+    position = first_changed(lmm, dictionary, tokens)
+    factor = factor if factor is not None else 0.0 if add is None else 1.0
+    add = 0.0 if add is None else add
+    codes = dictionary.codes[:, concept]
+    more = add * float(codes[codes > 0].mean()) if (codes > 0).any() else 0.0
+
+    def coefficient(activation: Any) -> Any:
+        return (factor - 1) * activation + more
+
+    activation = float(dictionary.encode(states)[0, concept])
+    u = dictionary.components[concept].astype(np.float64)
+    directions = np.stack([0 * u, u, *random_directions(len(u), n_random, seed) * np.linalg.norm(u)])
+
+    def later(hidden: np.ndarray, rows: slice) -> np.ndarray:
+        return (coefficient(dictionary.encode(hidden)[:, concept])[:, None] * directions[rows]).astype(np.float32)
+
+    before, after, *random = branches(
+        lmm,
+        lmm.module_of(dictionary.manifest["layer"], dictionary.manifest.get("stream", "residual")),
+        open_image(image, 0),
+        tokens[:position],
+        coefficient(activation) * directions,
+        max(1, dictionary.manifest.get("max_new_tokens", _MAX_NEW_TOKENS) - position),
+        later if positions == "from-word" else None,
+    )
+
+    def caption(branch: Any) -> str:
+        return lmm.decode([*tokens[:position], *branch.ids]).strip()
+
+    return Intervention(
+        concept=dictionary.concepts[concept],
+        word=dictionary.word,
+        activation=activation,
+        factor=factor,
+        add=add,
+        positions=positions,
+        position=position,
+        size=float(abs(coefficient(activation)) * np.linalg.norm(u) / np.linalg.norm(states.X[0])),
+        caption=caption(before),
+        changed_caption=caption(after),
+        next_words=_next_words(lmm, before.log_probabilities, after.log_probabilities),
+        divergence=divergence(before.log_probabilities, after.log_probabilities),
+        random_divergences=np.array([divergence(before.log_probabilities, r.log_probabilities) for r in random]),
+        random_captions=[caption(r) for r in random],
+    )
+
+
+def require_additive(dictionary: ConceptDictionary) -> None:
+    """Raises ValueError for dictionaries whose concepts cannot be taken out of a state."""
+    if isinstance(dictionary.estimator, KMeans):
+        raise ValueError("a state is no sum of the centers of k-means, so that none can be taken out of it")
+    if dictionary.manifest.get("normalized"):
+        raise ValueError("the dictionary is of states behind the final norm, which no layer puts out")
+
+
+def first_changed(lmm: "LMM", dictionary: ConceptDictionary, tokens: list[int]) -> int:
+    """Index of the first generated token that a state of the kind that the dictionary is of predicts."""
+    position = dictionary.manifest.get("position", "predicting")
+    if position == "prompt":
+        return 0
+    if position not in ("predicting", "word"):
+        raise ValueError(f"the dictionary is of states of visual tokens (position={position!r}), not of a word")
+    span = WordMatcher.of(dictionary.manifest).find_tokens(lmm.decode_with_spans(tokens))
+    if span is None:
+        raise ValueError(f"the caption {lmm.decode(tokens)!r} does not have the word {dictionary.word!r}")
+    at = span.stop - 1 if dictionary.manifest.get("token") == "last" else span.start
+    return at + (position == "word")
+
+
+def random_directions(n_features: int, n: int, seed: int) -> np.ndarray:
+    """Unit vectors, n x n_features, of every direction equally probable."""
+    directions = np.random.default_rng(seed).standard_normal((n, n_features))
+    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def divergence(before: np.ndarray, after: np.ndarray) -> float:
+    """Kullback-Leibler divergence in nats of two distributions, given as logarithms."""
+    possible = np.isfinite(before)
+    # Rounding may leave a negative number where both are the same.
+    return max(0.0, float(np.exp(before[possible]) @ (before[possible] - after[possible])))
+
+
+def _next_words(lmm: "LMM", before: np.ndarray, after: np.ndarray) -> list[NextWord]:
+    p, q = np.exp(before), np.exp(after)
+    of_interest = {i for values in (p, q, np.abs(q - p)) for i in np.argsort(-values, kind="stable")[:_N_NEXT_WORDS]}
+    shown = sorted(of_interest, key=lambda i: -p[i])
+    return [NextWord(lmm.decode_token(i), float(p[i]), float(q[i])) for i in shown]
