@@ -1,0 +1,5 @@
+"""A concept dictionary on disk and on the Hugging Face hub."""
+
+from coxlmm.serialization.directory import holds_dictionary, load, save
+
+__all__ = ["holds_dictionary", "load", "save"]
