@@ -1,9 +1,9 @@
 """Rendering: what the templates are given, and how their output is written."""
 
-import base64
 import os
 from collections.abc import Iterable
 from functools import lru_cache
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,15 @@ from markupsafe import Markup
 from coxlmm.atomic import write_file
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.explanation import Explanation
+from coxlmm.report.browser import as_script, browser_data
 from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
+from coxlmm.report.pictures import Pictures, data_uri, heat_uri
+from coxlmm.report.policy import content_security_policy
 from coxlmm.report.reading import reading_of
 from coxlmm.words import WordMatcher
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SCRIPTS = ("page.js", "concepts.js", "samples.js", "view.js")
 
 
 def write_report(
@@ -27,8 +33,9 @@ def write_report(
 ) -> Path:
     """Writes one HTML page: every concept with its words, images, shares and activations, and explanations of images.
 
-    The page needs no network and asks for none: styles and images are in it, and its content security policy forbids
-    everything else, scripts too. It is written whole or not at all.
+    The page needs no network and asks for none: styles, images and a script are in it, and its content security policy
+    forbids everything else. It reads without the script, which adds search, order, a view of each concept, a browser of
+    samples and a button for dark colours. It is written whole or not at all.
 
     Parameters
     ----------
@@ -62,7 +69,10 @@ def report_html(
         raise ValueError("the dictionary is not grounded yet: call ground(lmm, images=...) before report")
     manifest = dictionary.manifest
     word = dictionary.word
+    mark, pictures = _marker(manifest), Pictures()
     ranked = sorted(dictionary.concepts, key=lambda c: -c.share_of_activation)
+    script = _script()
+    data = browser_data(dictionary, pictures, mark)
     return _environment().get_template("report.html.j2").render(
         title=title or (f"What the model represents where it says “{word}”" if word else "Concepts of the model"),
         dictionary=dictionary,
@@ -71,11 +81,18 @@ def report_html(
         histogram_size=(WIDTH, HEIGHT),
         explanations=list(explanations),
         largest_share=max(c.share_of_activation for c in ranked) or 1.0,
-        mark=_marker(manifest),
+        mark=mark,
+        picture=pictures.number,
+        picture_styles=Markup(pictures.styles),
         model=dictionary.model_name,
         layer=_layer(manifest),
         setting=_setting(dictionary.estimator),
         reading=reading_of(dictionary),
+        known=_known(dictionary),
+        n_shown=len(data["samples"]),
+        data=as_script(data),
+        script=Markup(script),
+        policy=content_security_policy(script),
     )  # fmt: skip
 
 
@@ -93,18 +110,19 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"data_uri": _data_uri, "percent": _percent, "number": _number}
-    environment.globals["stylesheet"] = _stylesheet
+    environment.filters |= {"data_uri": data_uri, "heat_uri": heat_uri, "percent": _percent, "number": _number}
+    environment.globals["stylesheet"] = _own
     return environment
 
 
-def _stylesheet(name: str) -> Markup:
-    """A file of styles as it stands: it is ours, and must not be escaped."""
-    return Markup((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))
+def _own(name: str) -> Markup:
+    """A file of styles or script as it stands: it is ours, and must not be escaped."""
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def _data_uri(image: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(image).decode('ascii')}"
+def _script() -> str:
+    """The page's one script, in the order in which its parts use each other."""
+    return "\n".join(_own(name) for name in _SCRIPTS)
 
 
 def _percent(share: float) -> str:
@@ -137,6 +155,16 @@ def _marker(manifest: dict[str, Any]):
         return caption[:start], caption[start:stop], caption[stop:]
 
     return mark
+
+
+def _known(dictionary: ConceptDictionary) -> dict[str, bool]:
+    """What else is known of the concepts: imported dictionaries lack their states, older ones all but these."""
+    return {
+        "error": not isnan(dictionary.relative_error),
+        "stability": dictionary.stability is not None,
+        "effect": dictionary.effects is not None,
+        "heat": any(hit.heat is not None for hits in dictionary.images for hit in hits),
+    }
 
 
 def _setting(estimator: Any) -> str:

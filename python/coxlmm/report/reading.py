@@ -40,6 +40,12 @@ _SIGNED = Reading(
     "either sign. Only positive ones count as active: words and images are of the concept’s own side.",
     signed=True,
 )
+_MEAN_AND_SUM = Reading(
+    lead="the mean of all such states and a mixture of concepts",
+    concept="A direction in which states differ from their mean. Every state is approximated by the mean state plus a "
+    "sum of concepts with activations that are never negative, and zero where a concept plays no part.",
+    whole="the mean and the sum of all concepts",
+)
 _AROUND_MEAN = Reading(
     lead="the mean of all such states and a mixture of concepts",
     concept="A direction in which states differ from their mean. Every state is approximated by the mean and a sum of "
@@ -61,6 +67,7 @@ def reading_of(dictionary: ConceptDictionary) -> Reading:
     """How the decomposition of ``dictionary`` is to be read."""
     if isinstance(dictionary.estimator, KMeans):
         return _CLUSTERS
+    signed = dictionary.codes.min() < 0
     if getattr(dictionary.estimator, "mean_", None) is not None:
-        return _AROUND_MEAN
-    return _SIGNED if dictionary.codes.min() < 0 else _SUM
+        return _AROUND_MEAN if signed else _MEAN_AND_SUM
+    return _SIGNED if signed else _SUM

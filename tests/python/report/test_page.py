@@ -1,7 +1,9 @@
 """The page: what is in it, that it is valid, and that no caption can make it do anything."""
 
 import base64
+import hashlib
 import io
+import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -32,6 +34,7 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.elements, self.texts, self._open = [], [], []
+        self.raw = {"script": [], "style": []}
         self.feed(html)
         self.close()
         assert not self._open
@@ -48,11 +51,24 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data):
-        self.texts.append(data)
+        if self._open and self._open[-1] in self.raw:
+            self.raw[self._open[-1]].append(data)
+        else:
+            self.texts.append(data)
 
     @property
     def text(self):
         return " ".join("".join(self.texts).split())
+
+    @property
+    def data(self):
+        """What the script is given."""
+        return json.loads(self.raw["script"][0])
+
+    @property
+    def pictures(self):
+        """The data of every picture, by the class that shows it."""
+        return dict(re.findall(r"^\.(p\d+)\{background-image:url\((.*?)\)", self.raw["style"][1], re.MULTILINE))
 
     def all(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
@@ -81,16 +97,18 @@ def test_every_concept_has_its_words_images_and_figures(dictionary, page):
     assert "owner/model" in page.text
     assert "2, the last of 3" in page.text
     assert f"Not explained{dictionary.relative_error:.1%}" in page.text
-    pictures = {image["src"] for image in page.all("img")}
+    shown = {
+        page.pictures[name] for a in page.all("span") for name in a.get("class", "").split() if name in page.pictures
+    }
     for concept in dictionary.concepts:
         assert f"active in {concept.n_active} of 60 samples" in page.text
         for word in concept.words:
             assert f"{word.text}{word.score:.2f}" in page.text
         for hit in concept.images:
-            assert "data:image/webp;base64," + base64.b64encode(hit.thumbnail).decode() in pictures
+            assert "data:image/webp;base64," + base64.b64encode(hit.thumbnail).decode() in shown
             assert f"{hit.activation:.{1 if hit.activation >= 10 else 2}f}{hit.caption}" in page.text
             assert hit.caption in page.text
-    assert all(np.asarray(picture(src)).shape == (40, 40, 3) for src in pictures)
+    assert all(np.asarray(picture(src)).shape == (40, 40, 3) for src in shown)
 
 
 def picture(src):
@@ -101,7 +119,8 @@ def test_concepts_come_by_their_share(dictionary, page):
     ranked = sorted(dictionary.concepts, key=lambda c: -c.share_of_activation)
     cards = [a["id"] for a in page.all("article")]
     assert cards == [f"concept-{c.index}" for c in ranked]
-    assert [a["href"] for a in page.all("a") if a["href"].startswith("#concept-")] == [f"#{card}" for card in cards]
+    links = [a["href"] for a in page.all("a") if a["href"].startswith("#concept-")]
+    assert links == 2 * [f"#{card}" for card in cards]  # at a glance, and each card's own
 
 
 def test_the_word_is_marked_in_captions(dictionary):
@@ -121,7 +140,9 @@ def test_it_is_accessible(page):
     assert len(ids) == len(set(ids))
     assert {a["href"][1:] for a in page.all("a")} <= set(ids)
     assert {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a} <= set(ids)
-    assert all(image["alt"] for image in page.all("img"))
+    named = [a for _, a in page.elements if a.get("role") == "img"]
+    assert len(named) > page.text.count("activation")
+    assert all(a["aria-label"] for a in named)
     assert all(svg["role"] == "img" and svg["aria-label"] for svg in page.all("svg"))
     assert page.all("html") == [{"lang": "en"}]
     assert len(page.all("main")) == 1
@@ -131,7 +152,8 @@ def test_nothing_that_came_from_outside_is_markup(hostile, dog_dictionary, lmm, 
     path = write_report(hostile, tmp_path / "r.html", title=HOSTILE[0])
     html = path.read_text(encoding="utf-8")
     page = Page(html)
-    assert not {"script", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in page.elements}
+    assert page.all("script") == [{"type": "application/json", "id": "data"}, {}]
+    assert not {"iframe", "object", "embed", "form", "base"} & {tag for tag, _ in page.elements}
     for tag, attributes in page.elements:
         assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
         assert attributes.get("src", "data:").startswith("data:")
@@ -139,8 +161,14 @@ def test_nothing_that_came_from_outside_is_markup(hostile, dog_dictionary, lmm, 
     for text in HOSTILE[:4]:
         assert " ".join(text.split()) in page.text
     policy = next(m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
-    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
-    assert "script" not in policy
+    digest = base64.b64encode(hashlib.sha256(page.raw["script"][1].encode()).digest()).decode()
+    assert policy == (
+        f"default-src 'none'; script-src 'sha256-{digest}'; img-src data:; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    shown = {hit.sample_id for hits in hostile.images for hit in hits}
+    named = [name.encode("utf-8", "replace").decode() for name in hostile.sample_ids if name in shown]
+    assert [sample[0] for sample in page.data["samples"]] == named
 
 
 def test_an_explanation_in_a_notebook_is_escaped_too(dog_dictionary, lmm, speaker):
@@ -162,7 +190,7 @@ def test_explanations_link_to_their_concepts(dog_dictionary, lmm, speaker, tmp_p
     assert "one blue dog" in page.text
     links = [a["href"] for a in page.all("a")]
     top = explanation.concepts[0].concept.index
-    assert links.count(f"#concept-{top}") == 2  # at a glance, and here
+    assert links.count(f"#concept-{top}") == 3  # at a glance, the card's own, and here
 
 
 def test_twenty_concepts_stay_under_10_mb():
