@@ -19,8 +19,8 @@ from coxlmm.grounding import (
     Word,
     WordChoice,
     as_filter,
-    ground_images,
     ground_words,
+    illustrate,
     rank_of_word,
     raw_words,
 )
@@ -200,6 +200,8 @@ class ConceptDictionary:
         images: ImageSource = None,
         word_filter: WordChoice = None,
         contrast: Contrast = "shared",
+        diverse: bool = False,
+        n_thumbnails: int = 400,
     ) -> "ConceptDictionary":
         """Finds the words and images of every concept.
 
@@ -215,6 +217,11 @@ class ConceptDictionary:
             Which tokens are words: see :func:`coxlmm.grounding.ground_words`.
         contrast : {"shared", "mean", "none"}
             What tells concepts of one word apart, likewise. Chosen by measurement: ``benchmarks/words_of_concepts.py``.
+        diverse : bool
+            Whether images that are nearly the same count as one: see :func:`coxlmm.grounding.ground_images`.
+        n_thumbnails : int
+            Samples, evenly spread over all, that the report's sample browser shows: at most so many, of those whose
+            image can be had.
 
         Returns
         -------
@@ -240,7 +247,9 @@ class ConceptDictionary:
             presence=Presence.of(self.codes, getattr(self.estimator, "mean_", None)),
         )
         rank = self._rank_of_word(lmm, normalized)
-        self.images = ground_images(self.codes, self.sample_ids, self.captions, n_images, images)
+        self.images, self.thumbnails = illustrate(
+            self.codes, self.sample_ids, self.captions, n_images, images, diverse=diverse, n_thumbnails=n_thumbnails
+        )
         self.words = words
         self.raw_words = raw_words(self.components, lmm, n_words, normalized=normalized)
         chosen = {"n_words": n_words, "contrast": contrast, "word_filter": accept.to_dict()}

@@ -1,7 +1,7 @@
 """What concepts mean: the words they decode to and the images that activate them most."""
 
 from coxlmm.grounding.filters import PublishedFilter, WordFilter
-from coxlmm.grounding.images import ImageHit, ImageSource, ground_images, image_finder, thumbnail
+from coxlmm.grounding.images import ImageHit, ImageSource, ground_images, illustrate, image_finder, thumbnail
 from coxlmm.grounding.words import (
     Contrast,
     Presence,
@@ -25,6 +25,7 @@ __all__ = [
     "as_filter",
     "ground_images",
     "ground_words",
+    "illustrate",
     "image_finder",
     "rank_of_word",
     "raw_words",

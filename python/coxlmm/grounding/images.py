@@ -3,7 +3,7 @@
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -14,11 +14,15 @@ import numpy as np
 from PIL import Image
 
 from coxlmm import _core
+from coxlmm.grounding.likeness import nearly_same, small_copy
 from coxlmm.images import open_image
 from coxlmm.samples import as_samples
 
 ImageSource = Mapping[str, Any] | Sequence[Any] | Iterable[Any] | Callable[[str], Any] | str | os.PathLike[str] | None
 THUMBNAIL_SIDE = 160  # pixels
+BROWSED_SIDE = 96
+# Times as many images as are wanted are looked at for such as differ.
+_CANDIDATES = 4
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ def ground_images(
     captions: Sequence[str],
     n_images: int = 8,
     images: ImageSource = None,
+    *,
+    diverse: bool = False,
 ) -> list[list[ImageHit]]:
     """The samples that activate each concept most, with their images where these can be had.
 
@@ -57,6 +63,8 @@ def ground_images(
     ----------
     codes : ndarray, n_samples x n_components
     sample_ids, captions : sequences of str, n_samples
+        Rows of one sample id, which states at every visual token have, are one sample: the row that activates the
+        concept most stands for it.
     n_images : int
         Samples for each concept; fewer where fewer activate it at all.
     images : mapping, callable, sequence, iterable of samples, directory, or None
@@ -66,6 +74,10 @@ def ground_images(
         ids are files. Paths that have moved are found by the file's name, when no two samples share it. Images are
         whatever :func:`coxlmm.images.open_image` opens. None: the sample ids that are paths of files are opened, others
         have no image.
+    diverse : bool
+        Whether to leave out images that are nearly the same as one of a larger activation: see
+        :func:`coxlmm.grounding.likeness.small_copy`. What is left out makes room for the next, of the ``4 * n_images``
+        that activate the concept most.
 
     Returns
     -------
@@ -77,24 +89,94 @@ def ground_images(
     ValueError
         If ``n_images`` is less than 1, or an image cannot be read or is missing in ``images``.
     """
+    return illustrate(codes, sample_ids, captions, n_images, images, diverse=diverse)[0]
+
+
+def illustrate(
+    codes: np.ndarray,
+    sample_ids: Sequence[str],
+    captions: Sequence[str],
+    n_images: int,
+    images: ImageSource,
+    *,
+    diverse: bool = False,
+    n_thumbnails: int = 0,
+) -> tuple[list[list[ImageHit]], dict[int, bytes]]:
+    """What :func:`ground_images` finds, and small pictures of samples at large.
+
+    Parameters
+    ----------
+    n_thumbnails : int
+        Samples that are shown at large, at most, evenly spread over all in their order. Those without an image that
+        can be had are left out.
+
+    Returns
+    -------
+    hits : list of lists of ImageHit, n_components
+    thumbnails : dict
+        By the number of the sample (its first row), in order: WebP of at most 96 pixels a side.
+    """
     if n_images < 1:
         raise ValueError(f"n_images must be at least 1, got {n_images}")
-    indices, activations = _core.max_activating(codes, min(n_images, len(codes)))
-    find = image_finder(images, sample_ids, {sample_ids[i] for i in indices[activations > 0]})
+    if n_thumbnails < 0:
+        raise ValueError(f"n_thumbnails must be at least 0, got {n_thumbnails}")
+    candidates = _candidates(codes, sample_ids, n_images * (_CANDIDATES if diverse else 1))
+    firsts = list({name: row for row, name in reversed(list(enumerate(sample_ids)))}.values())[::-1]
+    chosen = np.linspace(0, len(firsts) - 1, min(n_thumbnails, len(firsts))).round().astype(int)
+    at_large = [firsts[i] for i in chosen]
+    rows = {row for found in candidates for row, _ in found}
+    find = image_finder(images, sample_ids, {sample_ids[row] for row in rows.union(at_large)})
 
     @cache
-    def thumbnail_of(sample: int) -> bytes | None:
-        image = find(sample_ids[sample])
-        return None if image is None else thumbnail(image)
+    def seen(name: str) -> tuple[bytes, np.ndarray] | None:
+        image = find(name)
+        if image is None:
+            return None
+        picture = open_image(image, name)
+        return thumbnail(picture), small_copy(picture)
 
+    def hits(found: list[tuple[int, float]]) -> Iterator[ImageHit]:
+        shown: list[np.ndarray] = []
+        for row, activation in found:
+            picture = seen(sample_ids[row])
+            if diverse and picture is not None:
+                if any(nearly_same(picture[1], other) for other in shown):
+                    continue
+                shown.append(picture[1])
+            yield ImageHit(sample_ids[row], activation, captions[row], None if picture is None else picture[0])
+
+    return [list(islice(hits(found), n_images)) for found in candidates], _small(at_large, sample_ids, find)
+
+
+def _candidates(codes: np.ndarray, sample_ids: Sequence[str], n: int) -> list[list[tuple[int, float]]]:
+    """Of each concept the rows that activate it most, one a sample, with their activations."""
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(sample_ids))}
+    rows = np.arange(len(codes))[:, None]
+    if len(numbers) < len(codes):
+        sample_of = np.array([numbers[name] for name in sample_ids])
+        # Of the rows of a sample, a stable order by sample and then from the largest activation puts its best first.
+        orders = [np.lexsort((-column, sample_of)) for column in codes.T]
+        starts = np.flatnonzero(np.diff(np.sort(sample_of), prepend=-1))
+        rows = np.stack([order[starts] for order in orders], axis=1)
+        codes = np.take_along_axis(codes, rows, axis=0)
+    rows = np.broadcast_to(rows, codes.shape)
+    indices, activations = _core.max_activating(codes, min(n, len(codes)))
     return [
-        [
-            ImageHit(sample_ids[i], activation, captions[i], thumbnail_of(i))
-            for i, activation in zip(row, values, strict=True)
-            if activation > 0
-        ]
-        for row, values in zip(indices.tolist(), activations.tolist(), strict=True)
+        [(int(rows[i, k]), value) for i, value in zip(of, values, strict=True) if value > 0]
+        for k, (of, values) in enumerate(zip(indices.tolist(), activations.tolist(), strict=True))
     ]
+
+
+def _small(rows: list[int], sample_ids: Sequence[str], find: Callable[[str], Any]) -> dict[int, bytes]:
+    found = {}
+    for row in rows:
+        try:
+            image = find(sample_ids[row])
+            if image is not None:
+                found[row] = thumbnail(open_image(image, sample_ids[row]), BROWSED_SIDE)
+        except ValueError:  # missing or unreadable: nothing depends on one sample among many
+            continue
+    return found
 
 
 def thumbnail(image: Any, side: int = THUMBNAIL_SIDE) -> bytes:

@@ -82,8 +82,11 @@ def grid_of(lmm: "LMM", image: Image.Image) -> Grid:
 
 
 def _asked(lmm: "LMM") -> str | None:
-    names = [name for name, _ in lmm.model.named_modules()] + [name for name, _ in lmm.model.named_parameters()]
-    return next((name for name in names if any(word in name.lower() for word in _QUERIES)), None)
+    parameters = [name for name, _ in lmm.model.named_parameters()]
+    names = [name for name, _ in lmm.model.named_modules()] + parameters
+    found = [name for name in names if any(word in name.lower() for word in _QUERIES)]
+    # As a module it is a matrix of an attention, as a parameter the queries themselves.
+    return next(iter(found + [name for name in parameters if name.endswith(".query")]), None)
 
 
 def _no_grid(lmm: "LMM", reason: str) -> UnsupportedModelError:

@@ -55,7 +55,7 @@ def test_to_dict_is_json_and_complete(dog_dictionary, lmm, speaker):
     document = json.loads(json.dumps(explanation.to_dict()))
     assert document["caption"] == "a red dog"
     assert document["activations"] == pytest.approx(explanation.activations.tolist())
-    assert document["concepts"][0]["words"][0]["text"] == "dog"
+    assert document["concepts"][0]["words"][0]["text"] == explanation.concepts[0].concept.words[0].text
     assert document["concepts"][0]["index"] == explanation.concepts[0].concept.index
 
 

@@ -7,7 +7,8 @@ import pytest
 from concepts.world import noise_image
 from PIL import Image
 
-from coxlmm.grounding import ground_images, thumbnail
+from coxlmm.demo import scene
+from coxlmm.grounding import ground_images, illustrate, thumbnail
 from coxlmm.samples import Sample
 
 CODES = np.array([[0.5, 0.0], [2.0, 0.0], [0.5, 0.0], [0.0, 3.0]])
@@ -126,3 +127,74 @@ def test_thumbnails_are_small_keep_their_shape_and_leave_the_image_alone():
     for array in (np.full((8, 8, 3), 180, np.uint8), np.full((3, 8, 8), 180 / 255, np.float32)):
         shown = np.asarray(Image.open(io.BytesIO(thumbnail(array))).convert("RGB"))
         np.testing.assert_allclose(shown, 180, atol=2)
+
+
+def altered(picture):
+    """The same picture, as it may come from elsewhere."""
+    buffer = io.BytesIO()
+    picture.resize((picture.width // 2, picture.height // 2)).save(buffer, "JPEG", quality=50)
+    return Image.open(buffer)
+
+
+def test_images_that_are_nearly_the_same_count_as_one():
+    codes = np.array([[9.0], [8.0], [7.0], [6.0], [5.0]])
+    scenes = [scene("test", i).image for i in range(3)]
+    pictures = [scenes[0], altered(scenes[0]), scenes[1], altered(scenes[0]), scenes[2]]
+
+    def shown(**options):
+        (hits,) = ground_images(codes, list("01234"), list("abcde"), images=pictures, **options)
+        return [hit.sample_id for hit in hits]
+
+    assert shown(n_images=3) == ["0", "1", "2"]
+    assert shown(n_images=3, diverse=True) == ["0", "2", "4"]
+    assert shown(n_images=5, diverse=True) == ["0", "2", "4"]
+    # Without images there is nothing to compare.
+    assert len(ground_images(codes, list("01234"), list("abcde"), 3, diverse=True)[0]) == 3
+
+
+def test_colour_is_a_difference():
+    hits = ground_images(np.ones((4, 1)), IDS, CAPTIONS, 4, [plain(v) for v in (0, 9, 20, 29)], diverse=True)
+    assert [hit.sample_id for hit in hits[0]] == ["0", "2"]
+
+
+def test_rows_of_one_sample_are_one_image_with_its_best_row():
+    codes = np.array([[1.0, 0.0], [3.0, 0.0], [2.0, 5.0], [0.0, 6.0], [2.5, 0.0]])
+    first, second = ground_images(codes, ["a", "a", "b", "b", "c"], ["A", "A", "B", "B", "C"], 3)
+    assert [(hit.sample_id, hit.activation) for hit in first] == [("a", 3.0), ("c", 2.5), ("b", 2.0)]
+    assert [(hit.sample_id, hit.activation, hit.caption) for hit in second] == [("b", 6.0, "B")]
+
+
+def test_thumbnails_are_spread_over_the_samples_and_small():
+    names = [str(i) for i in range(9)]
+    pictures = [noise_image(i, 200) for i in range(9)]
+    given = np.ones((9, 1)), names, names, 1
+
+    def at_large(n, images=pictures):
+        return illustrate(*given, images, n_thumbnails=n)[1]
+
+    assert list(at_large(3)) == [0, 4, 8]
+    assert list(at_large(100)) == list(range(9))
+    assert at_large(0) == at_large(4, None) == {}
+    for row, data in at_large(3).items():
+        shown = Image.open(io.BytesIO(data))
+        assert (shown.format, shown.size) == ("WEBP", (96, 96))
+        assert data == thumbnail(pictures[row], 96)
+    # Hits are asked for; nothing hangs on one among many samples.
+    assert list(at_large(3, {"0": pictures[0], "4": b"no image", "8": pictures[8]})) == [0, 8]
+    with pytest.raises(ValueError, match="n_thumbnails must be at least 0, got -1"):
+        at_large(-1)
+
+
+def test_hits_and_thumbnails_are_of_one_passage_through_a_source():
+    hits, small = illustrate(
+        np.eye(6)[:, [3]], [f"s/{i}" for i in range(6)], ["c"] * 6, 1,
+        (Sample(plain(40 * i), f"s/{i}") for i in range(6)), n_thumbnails=2,
+    )  # fmt: skip
+    assert color(hits[0][0])[0] == 120
+    assert list(small) == [0, 5]
+
+
+def test_a_sample_of_several_rows_is_shown_at_its_first():
+    names = ["a", "a", "b", "b"]
+    images = {"a": plain(0), "b": plain(200)}
+    assert list(illustrate(np.ones((4, 1)), names, names, 1, images, n_thumbnails=9)[1]) == [0, 2]
