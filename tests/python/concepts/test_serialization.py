@@ -12,7 +12,7 @@ from concepts.world import noise_image
 from safetensors.numpy import load_file, save_file
 
 import coxlmm.estimators
-from coxlmm import PCA, ConceptDictionary, SemiNMF
+from coxlmm import PCA, ConceptDictionary, LargestNorm, SemiNMF
 from coxlmm.dictionary import Effect
 from coxlmm.grounding import Word, thumbnail
 from coxlmm.report import report_html
@@ -116,7 +116,7 @@ def estimators():
         kind = getattr(coxlmm.estimators, name)
         (wrapping if "estimator" in kind.__init__.__annotations__ else plain).append(kind)
     return [kind(3, random_state=0) for kind in plain] + [
-        kind(inner) for kind in wrapping for inner in (SemiNMF(3, l1=0.5, random_state=0), PCA(3))
+        kind(inner) for kind in wrapping for inner in (SemiNMF(3, l1=0.03, random_state=0), LargestNorm(3, l1=0.03))
     ]
 
 
