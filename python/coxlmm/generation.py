@@ -246,9 +246,30 @@ def greedy(model: nn.Module, settings: Mapping[str, Any]) -> Iterator[None]:
             module.generation_config = config
 
 
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a batch of sequences says next.
+
+    Attributes
+    ----------
+    logits : Tensor of float32, batch x vocabulary
+        On the CPU.
+    states : list of Tensors, batch x features
+        One for each recorded module: those that predict.
+    cache
+        What the model keeps of the sequences, if it was asked for: keys and values of attention.
+    """
+
+    logits: torch.Tensor
+    states: list[torch.Tensor]
+    cache: Any = None
+
+
 @torch.inference_mode()
-def next_token_logits(lmm: "LMM", inputs: Mapping[str, Any]) -> torch.Tensor:
-    """What the model predicts behind every sequence of ``inputs``: batch x vocabulary, in float32 on the CPU."""
+def predict(
+    lmm: "LMM", inputs: Mapping[str, Any], modules: Sequence[nn.Module] = (), with_cache: bool = False
+) -> Prediction:
+    """The logits of the next token of every sequence of ``inputs``, in one forward pass."""
     _check_left_padding(inputs)
     arguments = dict(inputs)
     if lmm.model.config.is_encoder_decoder and "decoder_input_ids" not in arguments:
@@ -256,7 +277,12 @@ def next_token_logits(lmm: "LMM", inputs: Mapping[str, Any]) -> torch.Tensor:
         arguments["decoder_input_ids"] = torch.full((n, 1), _decoder_start(lmm), device=lmm.device)
     if "logits_to_keep" in inspect.signature(lmm.model.forward).parameters:
         arguments["logits_to_keep"] = 1
-    return lmm.model(**arguments, use_cache=False).logits[:, -1].float().cpu()
+    with _recording(lmm, inputs, Record(modules), lambda hidden: hidden[:, -1].clone()) as kept:
+        outputs = lmm.model(**arguments, use_cache=with_cache)
+    cache = None
+    if with_cache:  # transformers 5.24 renamed it
+        cache = getattr(outputs, "cache", None) or getattr(outputs, "past_key_values", None)
+    return Prediction(outputs.logits[:, -1].float().cpu(), [states[0] for states in kept.states], cache)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from coxlmm.dictionary import Concept, ConceptDictionary
 from coxlmm.estimators import KMeans
 from coxlmm.explanation import states_of
 from coxlmm.images import open_image
-from coxlmm.intervention.branches import branches
+from coxlmm.intervention.branches import Fork
 from coxlmm.words import WordMatcher
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ Positions = Literal["word", "from-word"]
 
 _MAX_NEW_TOKENS = 32  # where states do not tell how long their captions could be
 _N_NEXT_WORDS = 10
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -211,11 +212,10 @@ def intervene(
     def later(hidden: np.ndarray, rows: slice) -> np.ndarray:
         return (coefficient(dictionary.encode(hidden)[:, concept])[:, None] * directions[rows]).astype(np.float32)
 
-    before, after, *random = branches(
-        lmm,
-        lmm.module_of(dictionary.manifest["layer"], dictionary.manifest.get("stream", "residual")),
-        open_image(image, 0),
-        tokens[:position],
+    module = lmm.module_of(dictionary.manifest["layer"], dictionary.manifest.get("stream", "residual"))
+    fork = Fork(lmm, module, [open_image(image, 0)], [tokens[:position]], _BATCH)
+    before, after, *random = fork.branches(
+        [0] * len(directions),
         coefficient(activation) * directions,
         max(1, dictionary.manifest.get("max_new_tokens", _MAX_NEW_TOKENS) - position),
         later if positions == "from-word" else None,
