@@ -6,7 +6,7 @@ import typer
 
 from coxlmm.cli.application import Group
 from coxlmm.cli.demo import demo
-from coxlmm.cli.evaluation import evaluate
+from coxlmm.cli.evaluation import choose, evaluate
 from coxlmm.cli.explain import explain
 from coxlmm.cli.extraction import extract, verify
 from coxlmm.cli.fit import fit
@@ -20,6 +20,7 @@ HELP = """What a frozen multimodal model represents where it writes a word.
 \b
   coxlmm demo                     all of the following, on a small model
   coxlmm extract MODEL images/ --word dog --out states/
+  coxlmm choose states/
   coxlmm fit states/ --n-concepts 20 --out dictionary/
   coxlmm report dictionary/ --out report.html
   coxlmm explain dictionary/ photo.jpg
@@ -50,5 +51,5 @@ def main(
     """What the program itself understands; --debug is read where errors are printed."""
 
 
-for command in (demo, vocabulary, extract, verify, import_published, fit, report, explain, intervene, evaluate):
+for command in (demo, vocabulary, extract, verify, import_published, fit, report, explain, intervene, choose, evaluate):
     app.command()(command)

@@ -81,3 +81,45 @@ def evaluate(
         say(f"plot: {plot}")
     if update:
         say(f"dictionary: {loaded.save_pretrained(dictionary)}")
+
+
+def choose(
+    states: Annotated[Path, typer.Argument(metavar="STATES", help="Directory that extract wrote.")],
+    n_concepts: Annotated[list[int] | None, typer.Option(help="Numbers of concepts to try; repeat for more.")] = None,
+    l1: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Sparsity penalties to try, in the unit of the states; repeat for more. Default: those at which a "
+            "concept is used where it explains 1%, 3%, 10% and 30% of the length of a typical state."
+        ),
+    ] = None,
+    n_seeds: Annotated[int, typer.Option(help="Fits of each.", min=2)] = 3,
+    held_out: Annotated[float, typer.Option(help="Share of the samples that no fit sees.")] = 0.2,
+    out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="File for a figure: .png, .svg, .pdf.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")] = False,
+) -> None:
+    """Try numbers of concepts and sparsity penalties, and recommend one of each for fit."""
+    from tqdm import tqdm
+
+    from coxlmm import States
+    from coxlmm.evaluation import choose
+
+    with tqdm(unit="candidate", leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        given = {"n_components": n_concepts} if n_concepts else {}
+        choice = choose(
+            States.load(states), **given, l1=l1 or None, n_seeds=n_seeds, held_out=held_out, progress=progress
+        )
+    typer.echo(choice.table("markdown" if markdown else "text"))
+    best = choice.recommended
+    say(f"recommended: coxlmm fit {states} --n-concepts {best.n_components} --l1 {best.l1:.4g} --out dictionary/")
+    if out is not None:
+        say(f"figures: {choice.save(out)}")
+    if plot is not None:
+        choice.plot(plot)
+        say(f"plot: {plot}")

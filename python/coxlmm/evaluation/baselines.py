@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, clone
 
-from coxlmm.estimators import NMF, PCA, KMeans, LargestNorm, SemiNMF
+from coxlmm.estimators import NMF, PCA, KMeans, LargestNorm, SemiNMF, Whitened
 from coxlmm.estimators.sparse import SparseEstimator
 
 _NAMES = {"SemiNMF": "semi_nmf", "LargestNorm": "simple", "PCA": "pca", "KMeans": "kmeans", "NMF": "nmf"}
@@ -62,27 +62,64 @@ class RandomStates(SparseEstimator):
 
 def name_of(estimator: Any) -> str:
     """What a method is called in results: "semi_nmf", "simple", ..., or the estimator's class."""
+    if isinstance(estimator, Whitened):
+        return "whitened_" + ("semi_nmf" if estimator.estimator is None else name_of(estimator.estimator))
     kind = type(estimator).__name__
     return _NAMES.get(kind, kind)
 
 
+def parameters(estimator: Any, name: str) -> list[Any]:
+    """The values of the parameters of this name, of an estimator and of estimators within it."""
+    return [value for key, value in estimator.get_params().items() if key.split("__")[-1] == name]
+
+
 def with_parameters(estimator: Any, **values: Any) -> Any:
-    """An unfitted copy of an estimator in which parameters have these values, in itself and in estimators within it."""
+    """An unfitted copy of an estimator in which parameters have these values, in itself and in estimators within it.
+
+    Raises
+    ------
+    ValueError
+        If there is no parameter of one of these names.
+    """
     copy = clone(estimator)
     own = copy.get_params(deep=True)
+    missing = [name for name in values if not parameters(copy, name)]
+    if missing:
+        raise ValueError(f"{copy!r} has no parameter {missing[0]!r}, nor has an estimator that it was given")
     return copy.set_params(**{key: values[key.split("__")[-1]] for key in own if key.split("__")[-1] in values})
 
 
-def parameter(estimator: Any, name: str) -> Any:
-    """The value of a parameter of an estimator, or of one within it; None where there is none of that name."""
-    found = {key.count("__"): value for key, value in estimator.get_params().items() if key.split("__")[-1] == name}
-    return found[min(found)] if found else None
+def l1_of_share(estimator: Any, X: np.ndarray, share: float) -> float:
+    """The penalty at which a concept is used where it alone explains more than ``share`` of a typical sample's length.
+
+    A concept u of unit length, if no other is used, is used by a sample x where ``x @ u > l1 / 2``, and ``x @ u`` is at
+    most ``||x||``. Typical is the median: with ``share=1`` half of the samples activate nothing, whatever concepts are.
+    Samples are states; for :class:`coxlmm.estimators.Whitened` they are whitened, of a typical length of 1.
+    """
+    return 2 * share * _typical_norm(estimator, X)
 
 
-def baselines(n_components: int, l1: float) -> dict[str, Any]:
-    """Methods to compare with, unfitted, by name: with as many concepts, and the same penalty where they have one."""
+def share_of_l1(estimator: Any, X: np.ndarray) -> float:
+    """The inverse of :func:`l1_of_share` for the ``l1`` that an estimator has; 0 if it has none."""
+    own = parameters(estimator, "l1")
+    return own[0] / (2 * _typical_norm(estimator, X)) if own else 0.0
+
+
+def _typical_norm(estimator: Any, X: np.ndarray) -> float:
+    return 1.0 if isinstance(estimator, Whitened) else float(np.median(np.linalg.norm(X, axis=1)))
+
+
+def baselines(X: np.ndarray, n_components: int, share: float) -> dict[str, Any]:
+    """Methods to compare with, unfitted, by name.
+
+    All have as many concepts, and those with a penalty the one that is this share of what they decompose: see
+    :func:`l1_of_share`.
+    """
+    whitened = Whitened(SemiNMF(n_components))
+    l1 = l1_of_share(SemiNMF(), X, share)
     return {
         "semi_nmf": SemiNMF(n_components, l1=l1),
+        "whitened_semi_nmf": with_parameters(whitened, l1=l1_of_share(whitened, X, share)),
         "simple": LargestNorm(n_components, l1=l1),
         "pca": PCA(n_components),
         "kmeans": KMeans(n_components),

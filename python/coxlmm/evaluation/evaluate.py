@@ -11,8 +11,9 @@ from coxlmm.evaluation.baselines import (
     baselines,
     name_of,
     noise_images,
-    parameter,
+    parameters,
     random_directions,
+    share_of_l1,
     with_parameters,
 )
 from coxlmm.evaluation.bert_score import BertModel
@@ -71,7 +72,7 @@ def evaluate(
         Any BERT or RoBERTa of transformers: see :class:`coxlmm.evaluation.BertModel`.
     methods : mapping from name to estimator, optional
         What to compare with. Default: see :func:`coxlmm.evaluation.baselines.baselines`, with the dictionary's number
-        of concepts and its ``l1``; an estimator that has none is compared with Semi-NMF, NMF and Simple of ``l1=0``.
+        of concepts and its ``l1`` (in the same proportion to what they decompose); 0 if its estimator has none.
     n_seeds : int
     n_top : int
         r: how many of the concepts that an image activates most are judged by their words.
@@ -123,8 +124,9 @@ def evaluate(
         return [[word.text for word in words] for words in found]
 
     own = name_of(dictionary.estimator)
-    others = baselines(dictionary.n_concepts, parameter(dictionary.estimator, "l1") or 0.0)
-    others = {name: method for name, method in (others if methods is None else methods).items() if name != own}
+    if methods is None:
+        methods = baselines(states.X, dictionary.n_concepts, share_of_l1(dictionary.estimator, states.X))
+    others = {name: method for name, method in methods.items() if name != own}
     results: dict[str, list[Figures]] = {}
     noise: list[Figures] = []
     for name, method in {own: dictionary.estimator, **others}.items():
@@ -228,9 +230,9 @@ def _judge(
 
 
 def _fits(method: Any, states: States, n: int, first: ConceptDictionary | None) -> list[ConceptDictionary]:
-    taken = None if first is None else parameter(method, "random_state")
-    seeds = [seed for seed in range(n + 1) if seed != taken]
     fits = [] if first is None else [first]
+    taken = [] if first is None else parameters(method, "random_state")
+    seeds = [seed for seed in range(n + len(taken)) if seed not in taken]
     return fits + [
         ConceptDictionary.fit(states, with_parameters(method, random_state=seed)) for seed in seeds[: n - len(fits)]
     ]

@@ -1,16 +1,24 @@
-"""An evaluation as a figure: a panel a measure, a bar a method."""
+"""Evaluations and choices as figures."""
 
 import os
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from coxlmm.evaluation.measures import CEILING, CHANCE, MEASURES
+from coxlmm.evaluation.spread import Spread
 
 if TYPE_CHECKING:
+    from coxlmm.evaluation.choose import Candidate, Choice
     from coxlmm.evaluation.result import Evaluation
 
 _OWN, _OTHER, _CHANCE, _CEILING = "#1f6feb", "#9db7d9", "#c9c9c9", "#5aa469"
 _COLUMNS = 4
+_LABELS = {
+    "l1": "l1",
+    "held_out_error": "relative error, held out",
+    "stability": "stability",
+    "mean_active": "active concepts a state",
+}
 _LEAST = 0.06  # matplotlib's margin around nothing but zeros
 
 
@@ -84,3 +92,68 @@ def _color(evaluation: "Evaluation", method: str) -> str:
     if method == evaluation.method:
         return _OWN
     return _CEILING if method == CEILING else _CHANCE if method in CHANCE else _OTHER
+
+
+def choice_figure(choice: "Choice", path: str | os.PathLike[str] | None = None) -> Any:
+    """Held-out error, stability and active concepts of the candidates, one line a number of concepts.
+
+    The first panel has the trade-off: what is left unexplained against how many concepts a state activates. Means over
+    seeds, with a standard deviation to either side; a star is what is recommended.
+
+    Parameters and return value are those of :func:`evaluation_figure`.
+    """
+    figure = matplotlib_figure().Figure(figsize=(12.5, 3.8), layout="constrained", facecolor="white")
+    panels = [("mean_active", "held_out_error"), ("l1", "held_out_error"), ("l1", "stability"), ("l1", "mean_active")]
+    sizes = sorted({one.n_components for one in choice.candidates})
+    for i, (across, up) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), i + 1)
+        for j, k in enumerate(sizes):
+            line = sorted((one for one in choice.candidates if one.n_components == k), key=lambda one: one.l1)
+            color = _shade(j / max(len(sizes) - 1, 1))
+            x = [_value(one, across) for one in line]
+            y = [getattr(one, up) for one in line]
+            axes.errorbar(
+                x, [spread.mean for spread in y], yerr=[spread.std for spread in y], color=color, marker="o",
+                markersize=4, linewidth=1.2, capsize=2, label=f"{k} concepts",
+            )  # fmt: skip
+            if up == "stability":
+                level = line[0].chance.mean
+                axes.axhline(level, color=color, linewidth=0.8, linestyle=":")
+        best = choice.recommended
+        axes.plot(
+            [_value(best, across)], [getattr(best, up).mean], marker="*", markersize=15, color="#e8590c", zorder=5,
+            linestyle="none", label="recommended",
+        )  # fmt: skip
+        axes.set_xlabel(_LABELS[across], fontsize=8)
+        axes.set_title(_LABELS[up] + (" (dotted: random states)" if up == "stability" else ""), fontsize=9)
+        if across == "l1":
+            penalties = sorted({one.l1 for one in choice.candidates})
+            if penalties[0] > 0:
+                axes.set_xscale("log")
+            axes.set_xticks(penalties, labels=[f"{value:.3g}" for value in penalties])
+            axes.minorticks_off()
+        axes.tick_params(labelsize=7)
+        axes.grid(color="#e5e5e5", linewidth=0.7)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        if i == 0:
+            axes.legend(fontsize=7, frameon=False)
+    settings = choice.settings
+    figure.suptitle(
+        f"{settings.get('word')!r}, layer {settings.get('layer')}: mean and standard deviation over "
+        f"{settings.get('n_seeds')} seeds",
+        fontsize=10,
+    )
+    if path is not None:
+        figure.savefig(path, dpi=160)
+    return figure
+
+
+def _value(candidate: "Candidate", name: str) -> float:
+    value = getattr(candidate, name)
+    return value.mean if isinstance(value, Spread) else value
+
+
+def _shade(share: float) -> tuple[float, float, float]:
+    light, dark = (0.62, 0.76, 0.95), (0.05, 0.20, 0.45)
+    return tuple(a + (b - a) * share for a, b in zip(light, dark, strict=True))

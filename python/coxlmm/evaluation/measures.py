@@ -27,6 +27,7 @@ MEASURES = {
 }
 METHODS = {
     "semi_nmf": "Semi-NMF",
+    "whitened_semi_nmf": "Semi-NMF, whitened",
     "simple": "Simple (largest norm)",
     "pca": "PCA",
     "kmeans": "k-means",

@@ -73,7 +73,13 @@ class Evaluation:
         return METHODS.get(method, method) + (" (this dictionary)" if method == self.method else "")
 
     def table(self, form: str = "text") -> str:
-        """All figures, one row a method: ``form`` is "text", "markdown" or "html"."""
+        """All figures, one row a method: ``form`` is "text", "markdown" or "html".
+
+        Raises
+        ------
+        ValueError
+            If it is none of these.
+        """
         from coxlmm.evaluation.table import evaluation_table
 
         return evaluation_table(self, form)

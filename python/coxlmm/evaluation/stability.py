@@ -42,5 +42,15 @@ def stability(dictionary: ConceptDictionary, others: Sequence[ConceptDictionary]
     return float(found_again(dictionary, others)[_used(dictionary)].mean())
 
 
+def chance(X: np.ndarray, n_concepts: int, n_seeds: int) -> list[float]:
+    """The stability that states drawn at random would have as concepts, by seed.
+
+    States of one layer have much in common, so that it is far above 0.
+    """
+    drawn = [X[np.random.default_rng(seed).choice(len(X), n_concepts, replace=False)] for seed in range(n_seeds)]
+    means = np.array([[match_concepts(a, b, codes=False).similarities.clip(0).mean() for b in drawn] for a in drawn])
+    return ((means.sum(axis=1) - means.diagonal()) / (n_seeds - 1)).tolist()
+
+
 def _used(dictionary: ConceptDictionary) -> np.ndarray:
     return np.flatnonzero((dictionary.codes != 0).any(axis=0))
