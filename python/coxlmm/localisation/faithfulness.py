@@ -1,9 +1,11 @@
 """Whether a heat map tells the truth: what becomes of an activation as the image is taken away in the map's order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.images import open_image
@@ -116,18 +118,47 @@ def faithfulness(
     for name, value in (("n_steps", n_steps), ("n_random", n_random)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    picture = open_image(image, 0)
-    color = mean_color(picture)
-    counts = np.unique(np.linspace(0, heat.size, n_steps + 1).round().astype(int))
     rng = np.random.default_rng(seed)
     orders = [np.argsort(-heat, axis=None, kind="stable"), *(rng.permutation(heat.size) for _ in range(n_random))]
-    pictures = []
+    spoken = Spoken(dictionary, lmm, open_image(image, 0), tokens)
+    fractions, activations = curves(spoken, orders, heat.shape, n_steps=n_steps, batch_size=batch_size)
+    own = activations[..., concept]
+    return Faithfulness(fractions, *own[0], own[1:, 0], own[1:, 1])
+
+
+def curves(
+    spoken: Spoken, orders: Sequence[np.ndarray], shape: tuple[int, int], *, n_steps: int, batch_size: int = 16
+) -> tuple[np.ndarray, np.ndarray]:
+    """The activations of all concepts as an image goes, and comes, in several orders of its cells.
+
+    Parameters
+    ----------
+    spoken : Spoken
+    orders : sequence of ndarrays of int
+        Permutations of the cells of a grid of ``shape`` over the image.
+    shape : (int, int)
+    n_steps, batch_size : int
+
+    Returns
+    -------
+    fractions : ndarray, n_points
+    activations : ndarray, n_orders x 2 x n_points x n_concepts
+        First of deletion, then of insertion.
+    """
+    image, size = spoken.image, shape[0] * shape[1]
+    color = mean_color(image)
+    counts = np.unique(np.linspace(0, size, n_steps + 1).round().astype(int))
+    ends = [image, Image.new("RGB", image.size, color)]  # the same in every order
+    between = []
     for order in orders:
-        ranks = np.empty(heat.size, dtype=int)
-        ranks[order] = np.arange(heat.size)
-        ranks = ranks.reshape(heat.shape)
-        pictures += [covered(picture, ranks < n, color) for n in counts]
-        pictures += [covered(picture, ranks >= n, color) for n in counts]
-    spoken = Spoken(dictionary, lmm, picture, tokens)
-    curves = spoken.activations(pictures, batch_size)[:, concept].reshape(len(orders), 2, len(counts))
-    return Faithfulness(counts / heat.size, *curves[0], curves[1:, 0], curves[1:, 1])
+        ranks = np.empty(size, dtype=int)
+        ranks[order] = np.arange(size)
+        gone = [ranks.reshape(shape) < n for n in counts[1:-1]]
+        between += [covered(image, cells, color) for cells in gone]
+        between += [covered(image, ~cells, color) for cells in gone]
+    whole, nothing, *rest = spoken.activations([*ends, *between], batch_size)
+    activations = np.empty((len(orders), 2, len(counts), len(whole)))
+    activations[:, :, 1:-1] = np.reshape(rest, (len(orders), 2, len(counts) - 2, len(whole)))
+    activations[:, 0, 0] = activations[:, 1, -1] = whole
+    activations[:, 0, -1] = activations[:, 1, 0] = nothing
+    return counts / size, activations

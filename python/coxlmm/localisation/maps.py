@@ -73,9 +73,10 @@ def states_maps(dictionary: ConceptDictionary, lmm: "LMM", images: Sequence[Imag
 def gradient_maps(spoken: Spoken, concepts: Sequence[int]) -> np.ndarray:
     """What each visual embedding that enters the language model contributes to activations, to first order.
 
-    The gradient of an activation with respect to the embedding, times the embedding, summed over features. Activations
-    are those of :meth:`ConceptDictionary.encode`: with other concepts active, that is not the inner product of state
-    and concept.
+    The gradient of an activation with respect to the embedding, times what the embedding differs by from the mean over
+    the image's, summed over features: how much the activation would lose if all of the image looked alike, as far as it
+    is linear. Activations are those of :meth:`ConceptDictionary.encode`: with other concepts active, that is not the
+    inner product of state and concept.
 
     Parameters
     ----------
@@ -95,7 +96,8 @@ def gradient_maps(spoken: Spoken, concepts: Sequence[int]) -> np.ndarray:
     grid = grid_of(spoken.lmm, spoken.image)
     state = spoken.states([spoken.image])[0]
     embeddings, gradients = spoken.sensitivity(code_gradients(spoken.dictionary, state)[list(concepts)])
-    return np.stack([grid.on_image(values) for values in np.einsum("td,ktd->kt", embeddings, gradients)])
+    own = embeddings - embeddings.mean(axis=0)
+    return np.stack([grid.on_image(values) for values in np.einsum("td,ktd->kt", own, gradients)])
 
 
 def code_gradients(dictionary: ConceptDictionary, state: np.ndarray) -> np.ndarray:
