@@ -422,7 +422,7 @@ class LMM:
         sample_ids: Iterable[str] | None = None,
         inflections: str | None = None,
         segmentation: "Segmentation | None" = None,
-        stop_words: Literal["english"] | Iterable[str] = (),
+        stop_words: str | Iterable[str] = (),
         max_new_tokens: int = 32,
         batch_size: int | Literal["auto"] = 16,
         workers: int = 4,
@@ -441,7 +441,7 @@ class LMM:
             held.
         inflections, segmentation
             What one word is, see :class:`coxlmm.words.WordMatcher`: with ``inflections="en"`` "dogs" counts as "dog".
-        stop_words : "english" or iterable of str
+        stop_words : "english", code of a language, or iterable of str
             Words to leave out, see :class:`coxlmm.grounding.WordFilter`.
 
         Returns

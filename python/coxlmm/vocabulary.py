@@ -67,7 +67,7 @@ class Vocabulary:
         *,
         inflections: str | None = None,
         segmentation: Segmentation | None = None,
-        stop_words: Literal["english"] | Iterable[str] = (),
+        stop_words: str | Iterable[str] = (),
         unreadable: Iterable[dict[str, str]] = (),
     ) -> "Vocabulary":
         """Counts the words of captions, in memory that grows with the number of different words alone.

@@ -1,12 +1,16 @@
 """``coxlmm fit``: states -> a dictionary."""
 
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coxlmm.cli.application import say
-from coxlmm.cli.options import L1, DeviceMap, Dtype, Model, NConcepts, Seed, images_of, load_for
+from coxlmm.cli.options import L1, DeviceMap, Dtype, Model, NConcepts, Seed, StopWords, images_of, load_for
+
+if TYPE_CHECKING:
+    from coxlmm.grounding import PublishedFilter, WordFilter
 
 _TOO_MANY_ACTIVE = 0.9  # of all concepts, in the average state
 
@@ -23,16 +27,42 @@ def fit(
     ] = None,
     n_images: Annotated[int, typer.Option(help="Images for each concept.", min=1)] = 8,
     n_words: Annotated[int, typer.Option(help="Words for each concept.", min=1)] = 10,
-    stop_words: Annotated[bool, typer.Option("--stop-words", help="Leave out English stop words.")] = False,
+    contrast: Annotated[
+        str,
+        typer.Option(
+            help='What tells concepts apart: "shared" leaves out words that most of them begin with, "mean" subtracts '
+            'the mean concept, "none".'
+        ),
+    ] = "shared",
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help='Keep words of this language, "en": no names of variables, no beginnings. May be repeated.'),
+    ] = None,
+    min_zipf: Annotated[
+        float, typer.Option(help="How common they must be: 3 is once in a million words, 4 ten times.")
+    ] = 3.0,
+    inflections: Annotated[
+        str | None, typer.Option(help='Language, "en": forms of one word are one ("dogs", "dog").')
+    ] = None,
+    stop_words: StopWords = None,
+    word_filter: Annotated[
+        str | None, typer.Option(help='"published": the words that the code of the paper keeps, for comparison.')
+    ] = None,
     dtype: Dtype = None,
     device_map: DeviceMap = None,
 ) -> None:
     """Decompose states into concepts and find their words and images."""
     from coxlmm import ConceptDictionary, SemiNMF, States
     from coxlmm.atomic import ensure_replaceable
-    from coxlmm.grounding import WordFilter
     from coxlmm.serialization import holds_dictionary
 
+    words = _word_filter(
+        word_filter,
+        stop_words=stop_words or (),
+        languages=language or (),
+        min_zipf=min_zipf,
+        inflections=inflections,
+    )
     ensure_replaceable(out, holds_dictionary)
     loaded = States.load(states)
     # The folders of this machine are nobody's business: what is made for sharing must not hold them.
@@ -48,10 +78,29 @@ def fit(
             f"hardly sparse: a larger --l1 (now {l1:g}) makes it fewer"
         )
     lmm = load_for(dictionary.manifest, model, dtype, device_map, "dictionary")
-    words = WordFilter(stop_words="english" if stop_words else ())
-    dictionary.ground(lmm, n_images=n_images, n_words=n_words, images=images_of(images, source), word_filter=words)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        dictionary.ground(
+            lmm,
+            n_images=n_images,
+            n_words=n_words,
+            images=images_of(images, source),
+            word_filter=words,
+            contrast=contrast,
+        )
+    for each in caught:
+        say(f"warning: {each.message}")
     dictionary.save_pretrained(out)
     for concept in sorted(dictionary.concepts, key=lambda c: -c.share_of_activation):
         said = ", ".join(word.text for word in concept.words[:6])
         say(f"{concept.share_of_activation:5.1%}  concept {concept.index:<3d} {said}")
     say(f"dictionary: {out}")
+
+
+def _word_filter(name: str | None, **options: Any) -> "WordFilter | PublishedFilter":
+    from coxlmm.grounding import WordFilter, as_filter
+
+    plain = WordFilter(**options)
+    if name is not None and plain != WordFilter():
+        raise ValueError(f"the word filter {name!r} has its own rules: leave out --language, --stop-words and the like")
+    return plain if name is None else as_filter(name)

@@ -22,6 +22,10 @@ L1 = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the fit.")]
+StopWords = Annotated[
+    str | None,
+    typer.Option(help='Leave out the stop words of a language: "english", or "de", "fr", "zh", ... (extra [words]).'),
+]
 BatchSize = Annotated[int, typer.Option(help="Images captioned at a time.", min=1)]
 Dtype = Annotated[str | None, typer.Option(help="Precision: float32, bfloat16, ... Default: as extracted, or stored.")]
 DeviceMap = Annotated[str | None, typer.Option(help='Where the model goes, for transformers: "auto", "cuda", ...')]

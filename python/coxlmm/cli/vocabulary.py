@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coxlmm.cli.extraction import Images, ImagesOfTable
-from coxlmm.cli.options import BatchSize, DeviceMap, Dtype, load
+from coxlmm.cli.options import BatchSize, DeviceMap, Dtype, StopWords, load
 
 
 def vocabulary(
@@ -25,7 +25,7 @@ def vocabulary(
     segmentation: Annotated[
         str | None, typer.Option(help="What a word is in Chinese, Japanese, Thai: icu, or characters.")
     ] = None,
-    stop_words: Annotated[bool, typer.Option("--stop-words", help="Leave out English stop words.")] = False,
+    stop_words: StopWords = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest caption, in tokens.", min=1)] = 32,
     batch_size: BatchSize = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print all words, as JSON.")] = False,
@@ -41,7 +41,7 @@ def vocabulary(
         source if n_images is None else islice(source, n_images),
         inflections=inflections,
         segmentation=segmentation,
-        stop_words="english" if stop_words else (),
+        stop_words=stop_words or (),
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         progress=True,

@@ -20,6 +20,8 @@ WordChoice = WordFilter | PublishedFilter | Literal["published"] | None
 
 # Words that count as plausible where a concept is active: the first of the model's vocabulary in such a state.
 _PLAUSIBLE = 1000
+# First words of concepts that are looked at for what they share. From 2 to 20 it makes no difference on the demo model.
+_SHARED = 5
 
 
 class Word(NamedTuple):
@@ -92,10 +94,11 @@ def ground_words(
     captions : iterable of str
         What the model said of the samples: their words complete tokens.
     contrast : {"shared", "mean", "none"}
-        What tells concepts of one word apart. "shared": words among the first of more than half of the concepts, and of
-        three at least, are left out of all. "mean": the logits of the mean concept, weighted by the shares of
-        ``presence``, are subtracted; for concepts that are differences from a mean state m, the score is the change
-        of the logits when the concept is added to it: ``W_U (norm(m + s u) - norm(m))``, with the typical activation s.
+        What tells concepts of one word apart. "shared": words that are among the first five of more than half of the
+        concepts, and of three at least, are left out of all. "mean": the logits of the mean concept, weighted by the
+        shares of ``presence``, are subtracted; for concepts that are differences from a mean state m, the score is the
+        change of the logits when the concept is added to it: ``W_U (norm(m + s u) - norm(m))``, with the typical
+        activation s.
     presence : Presence, optional
         For the contrast "mean". Where it has a mean state, the words are among the first 1000 that the model has for
         ``m + s u``, unless the contrast is "none": a difference from a state may point at words that no state has. It
@@ -128,12 +131,11 @@ def ground_words(
     elif contrast == "mean":
         shares = np.full(len(components), 1 / len(components)) if presence is None else presence.shares
         directions = directions - shares.astype(directions.dtype) @ directions
-    found = lens.words(directions, n_words, only)
+    shared = set()
     if contrast == "shared":
-        counts = Counter(word.key for row in found for word, _ in row)
+        counts = Counter(word.key for row in lens.words(directions, _SHARED, only) for word, _ in row)
         shared = {key for key, count in counts.items() if count > max(2, len(components) / 2)}
-        if shared:
-            found = lens.words(directions, n_words, only, shared)
+    found = lens.words(directions, n_words, only, shared)
     return [[Word(word.text, score) for word, score in row] for row in found]
 
 

@@ -27,7 +27,7 @@ def dog_states(lmm, speaker):
 def dog_dictionary(lmm, speaker, dog_states):
     """Grounded in the model that says what it was made to say: its states are known."""
     estimator = SemiNMF(3, l1=0.01, random_state=0)
-    return ConceptDictionary.fit(dog_states, estimator).ground(lmm, images=speaker.images, n_words=3)
+    return ConceptDictionary.fit(dog_states, estimator).ground(lmm, images=speaker.images, n_words=3, contrast="none")
 
 
 @pytest.fixture

@@ -41,7 +41,8 @@ def extracted(folder):
 @pytest.fixture(scope="module")
 def fitted(folder, extracted):
     out = folder / "dictionary"
-    result = run("fit", extracted[0], "--n-concepts", 3, "--l1", 0.01, "--n-words", 2, "--out", out)
+    arguments = ["--n-concepts", 3, "--l1", 0.01, "--n-words", 2, "--contrast", "none", "--out", out]
+    result = run("fit", extracted[0], *arguments)
     assert result.exit_code == 0, result.output
     return out, result
 
@@ -85,14 +86,15 @@ def test_a_dictionary_does_not_say_where_the_images_were(folder, fitted):
 
 
 def test_fit_takes_images_from_elsewhere_and_leaves_words_out(folder, extracted, tmp_path):
-    arguments = ["fit", extracted[0], "--n-concepts", 3, "--l1", 0.01, "--n-words", 99, "--out", tmp_path / "d"]
+    arguments = ["fit", extracted[0], "--n-concepts", 3, "--l1", 0.01, "--n-words", 99, "--contrast", "none"]
+    arguments += ["--out", tmp_path / "d"]
     assert "there are no images" in failure(run(*arguments, "--images", tmp_path))
     Image.new("RGB", (16, 16)).save(tmp_path / "another.png")
     assert "no image of sample" in failure(run(*arguments, "--images", tmp_path))
     shutil.copytree(folder / "images", tmp_path / "images")
     assert run(*arguments, "--images", tmp_path / "images").exit_code == 0
     assert "my" in said(tmp_path / "d")
-    assert run(*arguments, "--stop-words").exit_code == 0
+    assert run(*arguments, "--stop-words", "english").exit_code == 0
     assert "dog" in said(tmp_path / "d")
     assert "my" not in said(tmp_path / "d")
 

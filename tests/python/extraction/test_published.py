@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from coxlmm import ConceptDictionary, States
 from coxlmm.cli import app
 from coxlmm.published import UnsafeFileError, kind_of, read_dictionary, read_states
+from coxlmm.words import DecodedTokens
 
 NORM, LAYER = "language_model.model.norm", "language_model.model.layers.30"
 K, D = 4, 12
@@ -199,9 +200,22 @@ def test_the_mean_of_pca_is_in_the_model_or_in_the_states(tmp_path):
 
 
 def test_concepts_behind_the_final_norm_are_not_normed_again(tmp_path):
+    class Tokenizer:
+        def get_vocab(self):
+            return {}
+
+        def convert_ids_to_tokens(self, token):
+            return chr(ord("a") + token) * 3
+
+        def __call__(self, text, add_special_tokens):
+            return {"input_ids": []}
+
     class Model:
         architecture = types.SimpleNamespace(unembedding=lambda: np.eye(D, dtype=np.float32))
-        tokenizer = types.SimpleNamespace(get_vocab=dict, convert_ids_to_tokens=lambda token: chr(ord("a") + token) * 3)
+        tokenizer = Tokenizer()
+
+        def decode_with_spans(self, ids):
+            return DecodedTokens(ids, "".join)
 
         def decode_token(self, token):
             return chr(ord("a") + token) * 3
@@ -213,7 +227,8 @@ def test_concepts_behind_the_final_norm_are_not_normed_again(tmp_path):
         save_features(tmp_path / "features.pth", modules=(module,), dtype=torch.float32)
         states = read_states(tmp_path / "features.pth")
         analyse_features(tmp_path / "analysis.pth", states.X)
-        dictionary = read_dictionary(tmp_path / "analysis.pth", states).ground(Model(), n_words=1)
+        dictionary = read_dictionary(tmp_path / "analysis.pth", states)
+        dictionary.ground(Model(), n_words=1, contrast="none")
         for component, (word,) in zip(dictionary.components, dictionary.words, strict=True):
             assert word.text == chr(ord("a") + int((sign * component).argmax())) * 3
 
