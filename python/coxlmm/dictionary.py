@@ -27,6 +27,8 @@ from coxlmm.grounding import (
 from coxlmm.states import States
 
 if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
+
     from coxlmm.evaluation import Evaluation
     from coxlmm.explanation import Explanation, HeatMaps
     from coxlmm.intervention import Intervention
@@ -352,12 +354,34 @@ class ConceptDictionary:
 
         return save(self, path)
 
-    @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str]) -> "ConceptDictionary":
-        """Reads what :meth:`save_pretrained` wrote: see :func:`coxlmm.serialization.load`."""
-        from coxlmm.serialization import load
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        commit_message: str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> "CommitInfo":
+        """Puts it into a repository of the Hugging Face hub: see :func:`coxlmm.serialization.push`."""
+        from coxlmm.serialization import push
 
-        return load(path)
+        options = {"private": private, "token": token, "commit_message": commit_message}
+        return push(self, repo_id, revision=revision, create_pr=create_pr, **options)
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | os.PathLike[str], *, revision: str | None = None, token: str | bool | None = None
+    ) -> "ConceptDictionary":
+        """Reads what :meth:`save_pretrained` or :meth:`push_to_hub` wrote.
+
+        ``path`` is a directory, or else the name of a repository of the hub, "user/name", of which ``revision`` may be
+        a branch, a tag or a commit: see :func:`coxlmm.serialization.load` and :func:`coxlmm.serialization.locate`.
+        """
+        from coxlmm.serialization import load, locate
+
+        return load(locate(path, revision=revision, token=token))
 
     @property
     def components(self) -> np.ndarray:

@@ -6,7 +6,8 @@ from typing import Any
 
 from coxlmm.dictionary import Concept, ConceptDictionary
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+# What may be the name of a repository of the hub.
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _TAGS = ["concepts", "dictionary-learning", "explainability", "interpretability"]
 # What the manifest says, in the order and the words of the card.
 _EXTRACTION = {
@@ -88,7 +89,7 @@ def _metadata(base_model: str | None) -> str:
 
 
 def _is_repository(model: str, manifest: Mapping[str, Any]) -> bool:
-    return not manifest.get("model_is_local") and _REPOSITORY.fullmatch(model) is not None
+    return not manifest.get("model_is_local") and REPOSITORY.fullmatch(model) is not None
 
 
 def _words(dictionary: ConceptDictionary) -> str:
