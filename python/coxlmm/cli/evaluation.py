@@ -28,7 +28,9 @@ def evaluate(
     bert_layer: Annotated[int | None, typer.Option(help="Which layer of it is compared. Default: the last.")] = None,
     n_seeds: Annotated[int, typer.Option(help="Fits of each method.", min=1)] = 5,
     n_top: Annotated[int, typer.Option(help="Concepts of an image that are judged by their words.", min=1)] = 3,
-    n_words: Annotated[int, typer.Option(help="Words for each concept.", min=1)] = 10,
+    n_words: Annotated[
+        int | None, typer.Option(help="Words for each concept. Default: as many as the dictionary has.", min=1)
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
     plot: Annotated[Path | None, typer.Option(help="File for a figure: .png, .svg, .pdf.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")] = False,

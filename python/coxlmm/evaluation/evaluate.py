@@ -12,7 +12,6 @@ from coxlmm.evaluation.baselines import (
     name_of,
     noise_images,
     parameters,
-    random_directions,
     share_of_l1,
     with_parameters,
 )
@@ -23,7 +22,8 @@ from coxlmm.evaluation.measures import CEILING
 from coxlmm.evaluation.result import Evaluation
 from coxlmm.evaluation.spread import Spread
 from coxlmm.evaluation.stability import found_again, stability
-from coxlmm.grounding import ImageSource, WordFilter, ground_words, image_finder
+from coxlmm.evaluation.wording import Wording
+from coxlmm.grounding import Contrast, ImageSource, WordChoice, image_finder
 from coxlmm.images import open_image
 from coxlmm.states import States
 
@@ -45,8 +45,9 @@ def evaluate(
     methods: Mapping[str, Any] | None = None,
     n_seeds: int = 5,
     n_top: int = 3,
-    n_words: int = 10,
-    word_filter: WordFilter | None = None,
+    n_words: int | None = None,
+    word_filter: WordChoice = None,
+    contrast: Contrast | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Measures what a dictionary explains and how well its words fit images that it has not seen.
@@ -76,10 +77,9 @@ def evaluate(
     n_seeds : int
     n_top : int
         r: how many of the concepts that an image activates most are judged by their words.
-    n_words : int
-        Words of each concept.
-    word_filter : WordFilter, optional
-        As :meth:`ConceptDictionary.ground` takes it.
+    n_words, word_filter, contrast
+        How concepts get their words, for all methods: see :meth:`ConceptDictionary.ground`. Default: as the dictionary
+        was grounded.
     progress : callable, optional
         Called with the name of each method when its turn comes.
 
@@ -117,12 +117,7 @@ def evaluate(
     _require_unseen(states, held_out)
     left_out: dict[str, str] = {}
     judge, sizes = _judge(held_out, images, clip, bert, left_out)
-    normalized = bool(dictionary.manifest.get("normalized"))
-
-    def words_of(components: np.ndarray) -> list[list[str]]:
-        found = ground_words(components, lmm, n_words, word_filter, normalized=normalized)
-        return [[word.text for word in words] for words in found]
-
+    wording = Wording(dictionary, lmm, n_words, word_filter, contrast)
     own = name_of(dictionary.estimator)
     if methods is None:
         methods = baselines(states.X, dictionary.n_concepts, share_of_l1(dictionary.estimator, states.X))
@@ -141,7 +136,7 @@ def evaluate(
             continue
         results[name] = []
         for seed, fit in enumerate(fits):
-            words = words_of(fit.components)
+            words = wording.of(fit)
             described = _descriptions(fit.encode(held_out), words, n_top)
             results[name].append(
                 _of_fit(fit, held_out) | judge.of_words(described) | _of_words(words) | _unexplained(described)
@@ -155,7 +150,10 @@ def evaluate(
             dictionary.stability = found_again(dictionary, fits[1:])
     if n_seeds == 1:
         left_out["stability"] = "there is one seed, and it compares those of several"
-    results["random_words"] = _random_words(dictionary.components.shape, len(held_out), words_of, judge, n_seeds, n_top)
+    results["random_words"] = [
+        _of_random_words(wording.of_random_directions(seed), len(held_out), judge, n_top, seed)
+        for seed in range(n_seeds)
+    ]
     results["noise_images"] = noise
     results[CEILING] = [judge.of_references()]
     settings = {
@@ -168,7 +166,8 @@ def evaluate(
         "n_states": len(states),
         "n_held_out": len(held_out),
         "n_top": n_top,
-        "n_words": n_words,
+        "n_words": wording.n_words,
+        "contrast": wording.contrast,
         "clip": judge.clip and judge.clip.name,
         "bert": judge.bert and judge.bert.name,
         "bert_layer": judge.bert and judge.bert.n_layers,
@@ -267,22 +266,11 @@ def _descriptions(codes: np.ndarray, words: Sequence[Sequence[str]], n_top: int)
     ]
 
 
-def _random_words(
-    shape: tuple[int, int],
-    n_samples: int,
-    words_of: Callable[[np.ndarray], list[list[str]]],
-    judge: Judge,
-    n_seeds: int,
-    n_top: int,
-) -> list[Figures]:
-    """Random directions, and words of them for every sample."""
-    found = []
-    for seed in range(n_seeds):
-        words = words_of(random_directions(*shape, seed))
-        rng = np.random.default_rng([seed, 1])
-        chosen = [rng.permutation(shape[0])[:n_top] for _ in range(n_samples)]
-        found.append(_of_words(words) | judge.of_words([[words[k] for k in row if words[k]] for row in chosen]))
-    return found
+def _of_random_words(words: Sequence[Sequence[str]], n_samples: int, judge: Judge, n_top: int, seed: int) -> Figures:
+    """Every sample has those of other directions."""
+    rng = np.random.default_rng(seed)
+    chosen = [rng.permutation(len(words))[:n_top] for _ in range(n_samples)]
+    return _of_words(words) | judge.of_words([[words[k] for k in row if words[k]] for row in chosen])
 
 
 def _spreads(runs: Sequence[Figures]) -> dict[str, Spread]:
