@@ -141,11 +141,12 @@ class Explanation:
 
     def __str__(self) -> str:
         start, stop = self.span
-        lines = [f"{self.caption[:start]}[{self.caption[start:stop]}]{self.caption[stop:]}"]
-        lines += [
-            f"  {a.share:4.0%}  concept {a.concept.index:<3d} {', '.join(w.text for w in a.concept.words[:6])}"
-            for a in self.concepts
-        ]
+        marked = f"[{self.caption[start:stop]}]" if self.word is not None else ""
+        lines = [f"{self.caption[:start]}{marked}{self.caption[stop:]}"]
+        for a in self.concepts:
+            words = ", ".join(word.text for word in a.concept.words[:6])
+            part = f"{a.share_of_reconstruction:.0%} of the reconstruction"
+            lines.append(f"  {a.share:4.0%}  concept {a.concept.index:<3d} {words}{' - ' if words else ''}{part}")
         more = self.n_active - len(self.concepts)
         sizes = np.abs(self.activations, dtype=np.float64)
         shown = sum(active.share for active in self.concepts)
@@ -153,6 +154,8 @@ class Explanation:
             lines.append(f"  {sizes[self.activations > 0].sum() / sizes.sum() - shown:4.0%}  {more} more")
         if self.n_negative:
             lines.append(f"  {sizes[self.activations < 0].sum() / sizes.sum():4.0%}  {self.n_negative} negative")
+        if self.share_of_mean is not None:
+            lines.append(f"  the mean of all states is {self.share_of_mean:.0%} of the reconstruction")
         lines.append(f"  {self.residual:.0%} of the state's squared norm is not explained")
         return "\n".join(lines)
 
