@@ -13,6 +13,7 @@ from coxlmm.cli.fit import fit
 from coxlmm.cli.intervene import intervene
 from coxlmm.cli.published import import_published
 from coxlmm.cli.report import report
+from coxlmm.cli.sharing import compare, plot, push
 from coxlmm.cli.vocabulary import vocabulary
 
 HELP = """What a frozen multimodal model represents where it writes a word.
@@ -26,6 +27,9 @@ HELP = """What a frozen multimodal model represents where it writes a word.
   coxlmm explain dictionary/ photo.jpg
   coxlmm intervene dictionary/ photo.jpg --concept 3
   coxlmm evaluate dictionary/ --states states/ --images unseen/
+  coxlmm plot dictionary/ --out concepts.svg
+  coxlmm compare dictionary/ other/
+  coxlmm push dictionary/ user/name
 """
 app = typer.Typer(
     cls=Group, help=HELP, rich_markup_mode=None, add_completion=False, no_args_is_help=True,
@@ -51,5 +55,8 @@ def main(
     """What the program itself understands; --debug is read where errors are printed."""
 
 
-for command in (demo, vocabulary, extract, verify, import_published, fit, report, explain, intervene, choose, evaluate):
+for command in (
+    demo, vocabulary, extract, verify, import_published, fit, report, explain, intervene, choose, evaluate, plot,
+    compare, push,
+):  # fmt: skip
     app.command()(command)
