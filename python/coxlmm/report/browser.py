@@ -32,8 +32,7 @@ def browser_data(
     for row, samples in zip(dictionary.images, hits, strict=True):
         shown |= {sample: hit.thumbnail for hit, sample in zip(row, samples, strict=True)}
     shown |= {sample: picture for sample, picture in dictionary.thumbnails.items() if shown.get(sample) is None}
-    for hit in (hit for row in dictionary.images for hit in row if hit.thumbnail is not None):
-        pictures.number(hit.thumbnail)  # of one sample there may be several, in theory
+    pictures.add(*(hit.thumbnail for row in dictionary.images for hit in row))
     order = sorted(shown)
     place = {sample: i for i, sample in enumerate(order)}
     return {

@@ -15,7 +15,7 @@ from coxlmm.dictionary import ConceptDictionary
 from coxlmm.explanation import Explanation
 from coxlmm.report.browser import as_script, browser_data
 from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
-from coxlmm.report.pictures import Pictures, data_uri, heat_uri
+from coxlmm.report.pictures import Pictures, aspect, data_uri, heat_uri
 from coxlmm.report.policy import content_security_policy
 from coxlmm.report.reading import reading_of
 from coxlmm.words import WordMatcher
@@ -73,13 +73,17 @@ def report_html(
     ranked = sorted(dictionary.concepts, key=lambda c: -c.share_of_activation)
     script = _script()
     data = browser_data(dictionary, pictures, mark)
+    explanations = list(explanations)
+    for explanation in explanations:
+        pictures.add(explanation.thumbnail)
+        pictures.add(*(hit.thumbnail for active in explanation.concepts for hit in active.concept.images))
     return _environment().get_template("report.html.j2").render(
         title=title or (f"What the model represents where it says “{word}”" if word else "Concepts of the model"),
         dictionary=dictionary,
         concepts=ranked,
         histograms=[Histogram.of(dictionary.codes[:, k]) for k in range(dictionary.n_concepts)],
         histogram_size=(WIDTH, HEIGHT),
-        explanations=list(explanations),
+        explanations=explanations,
         largest_share=max(c.share_of_activation for c in ranked) or 1.0,
         mark=mark,
         picture=pictures.number,
@@ -110,7 +114,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"data_uri": data_uri, "heat_uri": heat_uri, "percent": _percent, "number": _number}
+    pictures = {"data_uri": data_uri, "heat_uri": heat_uri, "aspect": aspect}
+    environment.filters |= {**pictures, "percent": _percent, "number": _number}
     environment.globals["stylesheet"] = _own
     return environment
 
@@ -126,8 +131,10 @@ def _script() -> str:
 
 
 def _percent(share: float) -> str:
-    """A share as it is read: "12%", "3.4%", "<0.1%", "0%"."""
-    if share <= 0:
+    """A share as it is read: "12%", "3.4%", "<0.1%", "0%", "−2.0%"."""
+    if share < 0:
+        return f"−{_percent(-share)}"
+    if share == 0:
         return "0%"
     if share < 0.001:
         return "<0.1%"
@@ -168,6 +175,9 @@ def _known(dictionary: ConceptDictionary) -> dict[str, bool]:
 
 
 def _setting(estimator: Any) -> str:
+    inner = getattr(estimator, "estimator_", None)
+    if inner is not None:
+        return f"{type(estimator).__name__} {_setting(inner)}"
     l1 = getattr(estimator, "l1", None)
     return type(estimator).__name__ + ("" if l1 is None else f", l1 = {l1:g}")
 

@@ -25,11 +25,17 @@ class Pictures:
         """The picture's number: elements of class ``p<number>`` show it."""
         return self._numbers.setdefault(webp, len(self._numbers))
 
+    def add(self, *webps: bytes | None) -> None:
+        """Numbers those that are there: only of what is numbered by then are there styles."""
+        for webp in webps:
+            if webp is not None:
+                self.number(webp)
+
     @property
     def styles(self) -> str:
         """One rule a picture: its data, and its width over its height."""
         return "\n".join(
-            f".p{number}{{background-image:url({data_uri(webp)});--aspect:{_aspect(webp):.4g}}}"
+            f".p{number}{{background-image:url({data_uri(webp)});--aspect:{aspect(webp):.4g}}}"
             for webp, number in self._numbers.items()
         )
 
@@ -51,6 +57,7 @@ def heat_uri(heat: np.ndarray) -> str:
     return data_uri(buffer.getvalue(), "png")
 
 
-def _aspect(webp: bytes) -> float:
+def aspect(webp: bytes) -> float:
+    """A picture's width over its height."""
     with Image.open(io.BytesIO(webp)) as picture:
         return picture.width / picture.height

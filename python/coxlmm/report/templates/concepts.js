@@ -11,6 +11,8 @@ const shownCards = () => [...document.querySelectorAll(".cards > .card[data-inde
 const termsOf = text => plain(text).split(/\s+/).filter(Boolean);
 const wordsOf = index => [...cardOf(index).querySelectorAll(".words bdi")].map(word => word.textContent);
 
+const saidBy = index => wordsOf(index).slice(0, 3).join(", ") || "no words";
+
 const textOf = (() => {
   const texts = new Map();
   return card => {

@@ -25,10 +25,9 @@ function matching() {
 }
 
 function activeConcept(index, activation, largest) {
-  const said = wordsOf(index).slice(0, 3).join(", ");
   const bar = element("i");
   bar.style.width = `${(100 * activation) / largest}%`;
-  const link = element("a", {href: `#concept-${index}`}, element("b", {textContent: `Concept ${index}`}), element("bdi", {className: "soft", textContent: ` ${said}`}));
+  const link = element("a", {href: `#concept-${index}`, ariaLabel: `Concept ${index}: ${saidBy(index)}`}, element("b", {textContent: index}), " ", element("bdi", {textContent: saidBy(index)}));
   return element("li", {}, link, element("span", {className: "value", textContent: number(activation)}), element("span", {className: "bar", ariaHidden: "true"}, bar));
 }
 
@@ -74,7 +73,7 @@ function buildSamples() {
   built = true;
   for (const card of [...cards].sort((a, b) => indexOf(a) - indexOf(b))) {
     const index = indexOf(card);
-    ofConcept.append(element("option", {value: index, textContent: `${index}: ${wordsOf(index).slice(0, 3).join(", ")}`}));
+    ofConcept.append(element("option", {value: index, textContent: `${index}: ${saidBy(index)}`}));
   }
   showSamples();
 }

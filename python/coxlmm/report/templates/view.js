@@ -37,11 +37,12 @@ function show(index) {
   if (words.length) side.push(section("Tokens, unfiltered", bars(words)));
   if (similar.length) {
     side.push(section("Similar concepts", element("ol", {className: "similar"}, ...similar.map(([other, cosine]) => element("li", {},
-      element("a", {href: `#concept-${other}`}, element("b", {textContent: `Concept ${other}`}), element("bdi", {className: "soft", textContent: ` ${wordsOf(other).slice(0, 3).join(", ")}`})),
+      element("a", {href: `#concept-${other}`, ariaLabel: `Concept ${other}: ${saidBy(other)}`}, element("b", {textContent: other}), " ", element("bdi", {textContent: saidBy(other)})),
       element("span", {className: "value", title: "cosine", textContent: number(cosine)}))))));
   }
   byId("view-side").replaceChildren(...side);
 
+  byId("view-described").textContent = card.querySelector("svg").getAttribute("aria-label");
   byId("view-histogram").replaceChildren(...[...card.querySelector(".histogram").childNodes].map(node => node.cloneNode(true)));
   const images = [...card.querySelectorAll(".images li")].map(li => li.cloneNode(true));
   images.forEach((li, i) => {
@@ -51,7 +52,7 @@ function show(index) {
     li.querySelector(".picture")?.append(layer);
   });
   byId("view-images").replaceChildren(...images);
-  byId("heat").hidden = !heat.some(Boolean);
+  byId("heat").hidden = byId("heat-key").hidden = !heat.some(Boolean);
 
   const among = new Set(hits);
   const samples = data().samples;
