@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from coxlmm.estimators import KMeans as KMeans
     from coxlmm.estimators import LargestNorm as LargestNorm
     from coxlmm.estimators import SemiNMF as SemiNMF
+    from coxlmm.estimators import Whitened as Whitened
     from coxlmm.explanation import Explanation as Explanation
     from coxlmm.models import LMM as LMM
     from coxlmm.row_blocks import RowBlocks as RowBlocks
@@ -30,6 +31,7 @@ _EXPORTS = {
     "PCA": "coxlmm.estimators",
     "KMeans": "coxlmm.estimators",
     "LargestNorm": "coxlmm.estimators",
+    "Whitened": "coxlmm.estimators",
     "LMM": "coxlmm.models",
     "RowBlocks": "coxlmm.row_blocks",
     "States": "coxlmm.states",

@@ -9,5 +9,6 @@ from coxlmm.estimators.largest_norm import LargestNorm
 from coxlmm.estimators.nmf import NMF
 from coxlmm.estimators.pca import PCA
 from coxlmm.estimators.semi_nmf import SemiNMF
+from coxlmm.estimators.whitened import Whitened
 
-__all__ = ["NMF", "PCA", "KMeans", "LargestNorm", "SemiNMF"]
+__all__ = ["NMF", "PCA", "KMeans", "LargestNorm", "SemiNMF", "Whitened"]

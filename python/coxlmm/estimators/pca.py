@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from coxlmm import _core
 from coxlmm.estimators.base import ConceptEstimator
-from coxlmm.estimators.samples import finite_tiles
+from coxlmm.estimators.samples import coordinates
 
 SOLVERS = ("auto", "full", "randomized")
 
@@ -98,10 +98,7 @@ class PCA(ConceptEstimator):
         return found.scores
 
     def _encode(self, X: Any) -> NDArray[Any]:
-        # The mean comes off first: in single precision, a large one would swallow the differences between the scores.
-        return np.concatenate([
-            (tile - self.mean_.astype(tile.dtype)) @ self.components_.T.astype(tile.dtype) for tile in finite_tiles(X)
-        ])  # fmt: skip
+        return coordinates(X, self.mean_, self.components_)
 
     def _decode(self, codes: NDArray[Any]) -> NDArray[Any]:
         return codes @ self.components_ + self.mean_

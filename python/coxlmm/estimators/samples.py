@@ -49,6 +49,14 @@ def finite_tiles(X: Any) -> Iterator[NDArray[Any]]:
         before += block.shape[0]
 
 
+def coordinates(X: Any, mean: NDArray[Any], directions: NDArray[Any]) -> NDArray[Any]:
+    """``(X - mean) @ directions.T``, some rows at a time, in the precision of ``X``."""
+    # The mean comes off first: in single precision, a large one would swallow the differences between the products.
+    return np.concatenate([
+        (tile - mean.astype(tile.dtype)) @ directions.T.astype(tile.dtype) for tile in finite_tiles(X)
+    ])  # fmt: skip
+
+
 def _as_float(tile: Any) -> NDArray[Any]:
     if hasattr(tile, "detach"):  # a tensor of torch: numpy does not know its bfloat16
         tile = tile.detach()

@@ -2,7 +2,7 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from coxlmm.estimators import NMF, PCA, KMeans, LargestNorm, SemiNMF
+from coxlmm.estimators import NMF, PCA, KMeans, LargestNorm, SemiNMF, Whitened
 
 
 # Three components, because the checks fit data sets of a dozen samples; one of each kind of start.
@@ -16,6 +16,7 @@ from coxlmm.estimators import NMF, PCA, KMeans, LargestNorm, SemiNMF
         PCA(1),
         KMeans(3, n_init=2),
         LargestNorm(3, l1=0.1),
+        Whitened(SemiNMF(2, l1=0.03, max_iter=20)),
     ]
 )
 def test_scikit_learn_contract(estimator, check):
