@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from concepts.hub import TOKEN, running_hub
@@ -15,32 +16,70 @@ from concepts.hub import TOKEN, running_hub
 from coxlmm import ConceptDictionary
 from coxlmm.grounding import Word
 
+# Runs code, or the program, for whoever asks, and answers with what was printed, or with the error that ended it.
+_CLIENT = """
+import contextlib, io, json, os, sys
+from typer.testing import CliRunner
+from coxlmm import ConceptDictionary
+from coxlmm.cli import app
+
+for line in sys.stdin:
+    folder, token, code = json.loads(line)
+    os.chdir(folder)
+    os.environ.pop("HF_TOKEN", None)
+    os.environ.update({"HF_TOKEN": token} if token else {})
+    printed = io.StringIO()
+    try:
+        if isinstance(code, list):
+            answer = CliRunner().invoke(app, code).output
+        else:
+            with contextlib.redirect_stdout(printed):
+                exec(code, {"read": ConceptDictionary.from_pretrained})
+            answer = printed.getvalue()
+    except Exception as error:
+        answer = f"{type(error).__name__}: {error}"
+    print(json.dumps(answer.strip()), flush=True)
+"""
+
+
+@contextmanager
+def client(url, home):
+    settings = {
+        "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1",
+    }  # fmt: skip
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "PROXY" not in k.upper()}
+    with subprocess.Popen(
+        [sys.executable, "-c", _CLIENT], env=clean | settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def ask(folder, code, token=TOKEN):
+            process.stdin.write(json.dumps([str(folder), token, code]) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield ask
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A hub, somebody who uses it, and that person's cache."""
+    home = tmp_path_factory.mktemp("home")
+    with running_hub() as hub, client(hub.url, home) as ask:
+        yield hub, ask, home
+
 
 @pytest.fixture
-def hub():
-    with running_hub() as hub:
-        yield hub
+def hub(shared):
+    shared[0].repositories.clear()
+    shared[0].requests.clear()
+    return shared[0]
 
 
 @pytest.fixture
-def run(hub, tmp_path):
-    """Runs Python code, or the program; returns what it printed, or the error that ended it."""
-
-    def run(*arguments, token=TOKEN, home="home"):
-        settings = {
-            "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / home), "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1",
-        }  # fmt: skip
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "PROXY" not in k.upper()}
-        environment = clean | settings | ({"HF_TOKEN": token} if token else {})
-        code = arguments if arguments[0] == "-c" else ("-c", _PROLOGUE + arguments[0])
-        found = subprocess.run([sys.executable, *code], env=environment, cwd=tmp_path, capture_output=True, text=True)
-        return found.stdout.strip() if found.returncode == 0 else found.stderr.strip().splitlines()[-1]
-
-    return run
-
-
-_PROLOGUE = "from coxlmm import ConceptDictionary\nread = ConceptDictionary.from_pretrained\n"
+def run(shared, tmp_path):
+    return lambda code, token=TOKEN: shared[1](tmp_path, code, token)
 
 
 @pytest.fixture
@@ -50,10 +89,6 @@ def saved(dictionary, tmp_path):
 
 def files(directory):
     return {p.relative_to(directory).as_posix(): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
-
-
-def program(*arguments):
-    return ("-c", "import sys; from coxlmm.cli import app; app(prog_name='coxlmm')", *arguments)
 
 
 def test_what_is_pushed_comes_back_to_the_byte(hub, run, saved, tmp_path):
@@ -68,9 +103,17 @@ def test_what_is_pushed_comes_back_to_the_byte(hub, run, saved, tmp_path):
     assert run("read('me/dogs').save_pretrained('back'); print('done')") == "done"
     assert files(tmp_path / "back") == files(saved)
     assert not [request for request in hub.requests if request.endswith((".bin", ".pkl"))]
-    # From the cache, with nothing to ask.
-    hub.repositories.clear()
-    assert run("import os; os.environ['HF_HUB_OFFLINE'] = '1'\nprint(read('me/dogs').n_concepts)") == "4"
+
+
+def test_without_a_hub_there_is_what_was_read_before(hub, run, shared, saved, tmp_path):
+    assert run("read('saved').push_to_hub('me/kept'); print(read('me/kept').n_concepts)") == "4"
+    with client("http://127.0.0.1:1", shared[2]) as ask:
+        assert ask(tmp_path, "print(read('me/kept').n_concepts)") == "4"
+        message = "OSError: 'me/none' is no directory, and the hub cannot be asked for a repository of that name: "
+        assert ask(tmp_path, "read('me/none')").startswith(message)
+        assert ask(tmp_path, ["compare", "me/none", "saved"]).startswith("error: 'me/none' is no directory")
+        message = "OSError: the hub cannot be reached, or refuses 'me/dogs': "
+        assert ask(tmp_path, "read('saved').push_to_hub('me/dogs')").startswith(message)
 
 
 def test_a_second_push_replaces_all_of_the_first(hub, run, dictionary, saved, tmp_path):
@@ -91,7 +134,7 @@ def test_branches_and_proposals_leave_main_as_it_is(hub, run, saved):
     repository = hub.repositories["me/dogs"]
     assert set(repository.files("main")) == {".gitattributes"}
     assert "config.json" in repository.files("try")
-    printed = run(*program("push", "saved", "me/dogs", "--pull-request", "--message", "Please"))
+    printed = run(["push", "saved", "me/dogs", "--pull-request", "--message", "Please"])
     assert printed == f"{hub.url}/me/dogs/discussions/1"
     assert set(repository.files("main")) == {".gitattributes"}
     assert "config.json" in repository.files("refs/pr/1")
@@ -111,11 +154,11 @@ def test_what_is_no_dictionary_is_not_replaced(hub, run, saved):
 
 
 def test_the_program_takes_names_of_repositories(hub, run, saved):
-    printed = run(*program("push", "saved", "dogs", "--private"))
+    printed = run(["push", "saved", "dogs", "--private"])
     sha = hub.repositories["me/dogs"].branches["main"]
     assert printed == f"{hub.url}/me/dogs/commit/{sha}"
     assert hub.repositories["me/dogs"].private
-    compared = json.loads(run(*program("compare", "me/dogs", "saved", "--json")))
+    compared = json.loads(run(["compare", "me/dogs", "saved", "--json"]))
     assert compared["mean"] == pytest.approx(1)
 
 
@@ -134,21 +177,13 @@ def test_the_program_takes_names_of_repositories(hub, run, saved):
 )
 def test_what_does_not_work_is_said_in_a_line(hub, run, saved, code, token, message):
     run("read('saved').push_to_hub('me/secret', private=True)")
-    error = run(code, token=token, home="other")
+    error = run(code, token)
     assert re.search(message, error), error
 
 
-def test_a_hub_that_cannot_be_reached_is_said_in_a_line(hub, run, saved):
-    hub.url = "http://127.0.0.1:1"
-    assert "OSError: the hub cannot be reached, or refuses 'me/dogs'" in run("read('saved').push_to_hub('me/dogs')")
-    assert "OSError: 'me/dogs' is no directory, and the hub cannot be asked" in run("read('me/dogs')")
-    assert run(*program("compare", "me/dogs", "saved")).startswith("error: 'me/dogs' is no directory, and the hub")
-
-
-def test_nothing_is_pushed_of_what_cannot_be_saved(hub, dictionary):
-    dictionary.captions.pop()
-    with pytest.raises(ValueError, match="59 captions"):
-        dictionary.push_to_hub("me/dogs", token=TOKEN)
+def test_nothing_is_pushed_of_what_cannot_be_saved(hub, run, saved):
+    code = "d = read('saved'); d.captions.pop(); d.push_to_hub('me/dogs')"
+    assert run(code).startswith("ValueError: it has 59 captions")
     assert not hub.requests
 
 
