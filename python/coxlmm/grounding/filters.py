@@ -1,6 +1,5 @@
 """Which pieces of a vocabulary are words worth showing."""
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -34,7 +33,7 @@ class WordFilter:
         package ``stop-words`` (extra ``coxlmm[words]``).
     languages : iterable of str
         Codes of ``wordfreq`` ("en", "de", "zh", ...; extra ``coxlmm[words]``): only words of one of these languages are
-        kept. It is what tells a word from the beginning of one ("aneur"). Words that the captions have are exempt.
+        kept. It is what tells a word from the beginning of one ("aneur"). Words that captions have are exempt.
         Chinese is looked up in simplified characters.
     min_zipf : float, default 3.0
         With ``languages``, how common a word must be in one of them: the base-10 logarithm of how often it occurs in a
@@ -96,17 +95,6 @@ class WordFilter:
         """Whether one of the languages has the word, as commonly as asked for; True where there are no languages."""
         return not self.languages or any(zipf_frequency(word, code) >= self.min_zipf for code in self.languages)
 
-    def completions(self, beginning: str) -> dict[str, float]:
-        """The words of the languages, common enough, that begin with the letters given, and how often each occurs."""
-        found: dict[str, float] = {}
-        for language in self.languages:
-            words, start = _sorted_words(language, self.min_zipf), _looked_up(beginning, language)
-            for word in words[bisect_left(words, start) :]:
-                if not word.startswith(start):
-                    break
-                found[word] = found.get(word, 0.0) + _frequencies(language)[word]
-        return found
-
     def spelling(self, word: str) -> str:
         """How a word is shown: with ``inflections`` its dictionary form."""
         if self.inflections is None:
@@ -143,7 +131,6 @@ class PublishedFilter:
     stop_words: str | Iterable[str] = "english"
 
     n_tokens = 50
-    languages = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stop_words", _stop_words(self.stop_words))
@@ -154,8 +141,6 @@ class PublishedFilter:
         word = (text or "").lower().strip()
         known = word in _webster() and len(word) > 2 and word not in self.stop_words
         return word if known or _is_number(word) else None
-
-    letters = __call__
 
     def spelling(self, word: str) -> str:
         """How a word is shown: as it is."""
@@ -196,12 +181,6 @@ def _frequencies(language: str) -> dict[str, float]:
     except LookupError as error:
         known = ", ".join(sorted(wordfreq.available_languages("best")))
         raise ValueError(f"languages must be among {known}, got {language!r}") from error
-
-
-@cache
-def _sorted_words(language: str, min_zipf: float) -> list[str]:
-    least = 10**min_zipf / 1e9
-    return sorted(word for word, frequency in _frequencies(language).items() if frequency >= least)
 
 
 def _stop_words(words: str | Iterable[str]) -> frozenset[str]:

@@ -26,14 +26,13 @@ class TokenWords:
     """The word that each token of a vocabulary is, or begins.
 
     A state predicts one token, and that may be the first of several that spell a word: the " do" of " doberman", the
-    first byte of 狗. What is shown is never more than tokens support:
+    first byte of 狗. Which word it begins is taken from what the model said, and not guessed:
 
     - Where words of the captions begin with the token, it stands for the one that most captions have. So " do" is
       "doberman" where captions say that and not "do".
     - Otherwise it stands for itself where the filter takes it for a word.
-    - Otherwise, where the filter knows a language, it stands for the word of that language that the tokenizer spells
-      with this token first, if one is more frequent than all others together; "aneur" is "aneurysm".
-    - Otherwise it is no word, and is left out.
+    - Otherwise it is left out. What a language spells with a token is no evidence: of the words that begin with the
+      " neckl" of SmolLM2's vocabulary, the most frequent one is "necklaces", for "necklace" has a token of its own.
 
     Parameters
     ----------
@@ -69,33 +68,12 @@ class TokenWords:
             words = self._begun[token]
             return accept.letters(max(words, key=lambda word: (words[word], word)), True)
         begins_word = not self._marks_spaces or spelling.startswith(_SPACE_MARKS)
-        word = accept(text, begins_word)
-        if word is None and accept.languages and begins_word:
-            return self._completed(token, accept.letters(text, begins_word))
-        return word
+        return accept(text, begins_word)
 
     @cached_property
     def _marks_spaces(self) -> bool:
         """Vocabularies without such a mark (WordPiece) mark the continuations instead, and those are no letters."""
         return any(token.startswith(_SPACE_MARKS) for token in self._lmm.tokenizer.get_vocab() if len(token) > 1)
-
-    def _completed(self, token: int, beginning: str | None) -> str | None:
-        """The one word of the filter's languages that the tokenizer spells with this token first."""
-        known = self._accept.completions(beginning) if beginning else {}
-        if not known:
-            return None
-        cased = {word[:1].upper() + word[1:] if beginning[:1].isupper() else word: word for word in known}
-        before = self._encoded(["a"])[0]
-        spelt = {
-            word: known[cased[word]]
-            for word, ids in zip(cased, self._encoded([f"a {word}" for word in cased]), strict=True)
-            if ids[: len(before) + 1] == [*before, token] and self._accept.letters(word, True)
-        }
-        best = max(spelt, key=lambda word: spelt[word], default=None)
-        return best if best is not None and 2 * spelt[best] > sum(spelt.values()) else None
-
-    def _encoded(self, texts: list[str]) -> list[list[int]]:
-        return self._lmm.tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
 def words_begun(lmm: "LMM", captions: Iterable[str]) -> dict[int, Counter[str]]:

@@ -3,26 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from concepts.lens_models import COMPONENT, scoring
 from tiny_models import WORDS, byte_level_tokenizer, tiny_llava, unigram_tokenizer, wordpiece_tokenizer
 
 from coxlmm import LMM
 from coxlmm.grounding import WordFilter, ground_words
-
-COMPONENT = np.eye(1, 32, dtype=np.float32)
-
-
-def scoring(tokenizer, scores):
-    """A model that gives each token of ``scores`` its score for ``COMPONENT``, and 0 to all others."""
-    lmm = LMM(*tiny_llava(tokenizer=tokenizer))
-    weight = lmm.model.get_output_embeddings().weight
-    direction = lmm.normalize(COMPONENT)[0]
-    with torch.no_grad():
-        weight.zero_()
-        for token, score in scores.items():
-            index = tokenizer.convert_tokens_to_ids(token)
-            assert tokenizer.convert_ids_to_tokens(index) == token
-            weight[index] = torch.from_numpy(score * direction / (direction @ direction))
-    return lmm
 
 
 def words_of(lmm, n_words=3, **options):
@@ -124,7 +109,7 @@ def test_misuse_is_named():
         ground_words(COMPONENT, lmm, 0)
     with pytest.raises(ValueError, match="32"):
         ground_words(np.ones((2, 31)), lmm, 3)
-    with pytest.raises(ValueError, match="the string 'french'"):
-        WordFilter(stop_words="french")
+    with pytest.raises(ValueError, match="the string 'klingon'"):
+        WordFilter(stop_words="klingon")
     with pytest.raises(ValueError, match="min_length must be at least 1, got 0"):
         WordFilter(min_length=0)
