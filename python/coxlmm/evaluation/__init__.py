@@ -4,7 +4,11 @@ from coxlmm.evaluation.bert_score import BertModel
 from coxlmm.evaluation.choose import Candidate, Choice, choose
 from coxlmm.evaluation.clip_score import ClipModel
 from coxlmm.evaluation.evaluate import evaluate
+from coxlmm.evaluation.recovery import Recovery, ValueRecovery, recovery
 from coxlmm.evaluation.result import Evaluation
 from coxlmm.evaluation.spread import Spread
 
-__all__ = ["BertModel", "Candidate", "Choice", "ClipModel", "Evaluation", "Spread", "choose", "evaluate"]
+__all__ = [
+    "BertModel", "Candidate", "Choice", "ClipModel", "Evaluation", "Recovery", "Spread", "ValueRecovery", "choose",
+    "evaluate", "recovery",
+]  # fmt: skip

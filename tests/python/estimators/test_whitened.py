@@ -7,11 +7,11 @@ from coxlmm.estimators import NMF, PCA, KMeans, LargestNorm, SemiNMF, Whitened
 
 
 def mixtures(n_samples=600, n_features=32, seed=0):
-    """Samples that are sums of one of three loud and one of three faint directions, around a large mean; and which."""
+    """Samples that are sums of one of two loud and one of three faint directions, around a large mean; and which."""
     rng = np.random.default_rng(seed)
-    Q = np.linalg.qr(rng.standard_normal((n_features, 7)))[0].T
-    loud, faint = rng.integers(3, size=(2, n_samples))
-    X = 50 * Q[6] + 10 * Q[loud] + 0.5 * Q[3 + faint] + 0.02 * rng.standard_normal((n_samples, n_features))
+    Q = np.linalg.qr(rng.standard_normal((n_features, 6)))[0].T
+    loud, faint = rng.integers(2, size=n_samples), rng.integers(3, size=n_samples)
+    X = 50 * Q[5] + 10 * Q[loud] + 0.5 * Q[2 + faint] + 0.02 * rng.standard_normal((n_samples, n_features))
     return X, loud, faint
 
 
@@ -19,17 +19,13 @@ def best_correlation(codes, member):
     return max(np.corrcoef(codes[:, k], member)[0, 1] for k in range(codes.shape[1]) if codes[:, k].any())
 
 
-@pytest.mark.parametrize("power", [0.5, 1.0])
-def test_faint_factors_are_found_that_the_samples_as_they_are_hide(power):
-    X, loud, faint = mixtures()
-    plain = SemiNMF(7, l1=0.5, random_state=0).fit_transform(X)
-    whitened = Whitened(SemiNMF(7, l1=0.03, random_state=0), n_directions=4, power=power, random_state=0)
-    codes = whitened.fit_transform(X)
-    for value in range(3):
-        assert best_correlation(codes, loud == value) > 0.9
-        assert best_correlation(codes, faint == value) > 0.9
-    assert min(best_correlation(plain, faint == value) for value in range(3)) < 0.5
+def test_faint_factors_are_found_that_the_samples_as_they_are_hide():
+    X, _, faint = mixtures()
+    plain = SemiNMF(4, l1=0.5, random_state=0).fit_transform(X)
+    codes = Whitened(SemiNMF(4, l1=0.03), n_directions=3, power=1.0, random_state=0).fit_transform(X)
     assert (codes >= 0).all()
+    assert min(best_correlation(codes, faint == value) for value in range(3)) > 0.9
+    assert min(best_correlation(plain, faint == value) for value in range(3)) < 0.5
 
 
 def test_the_whitened_samples_are_what_is_decomposed():

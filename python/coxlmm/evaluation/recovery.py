@@ -1,0 +1,199 @@
+"""Where what varies among samples is known: whether a concept of its own was found for every value."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from coxlmm.dictionary import ConceptDictionary
+from coxlmm.evaluation.baselines import random_directions, with_parameters
+from coxlmm.evaluation.spread import Spread
+from coxlmm.states import States
+
+# A value that so few samples have, or lack, is not judged.
+_FEWEST = 10
+# What a probe finds at least so well counts as represented.
+REPRESENTED = 0.95
+
+Factors = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class ValueRecovery:
+    """How well one value of a factor ("red" of "tint") is told from all others, as areas under the ROC curve.
+
+    Attributes
+    ----------
+    value : str
+    n_train, n_test : int
+        Samples that have it.
+    concept_auc : Spread
+        Of the activations of one concept: the one that is best on the samples of the fit, on unseen ones.
+    probe_auc : float
+        Of a linear probe that was trained with labels: what the states represent of it at all.
+    random_auc : Spread
+        As ``concept_auc``, of as many random directions as there are concepts.
+    """
+
+    value: str
+    n_train: int
+    n_test: int
+    concept_auc: Spread
+    probe_auc: float
+    random_auc: Spread
+
+    @property
+    def is_represented(self) -> bool:
+        """Whether the probe finds it, with an AUC of at least 0.95: else no concept could be expected to."""
+        return self.probe_auc >= REPRESENTED
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Values of factors, and whether concepts of their own were found for them.
+
+    Attributes
+    ----------
+    factors : dict from factor to list of ValueRecovery
+        Values that at least ten samples of the fit and of the unseen ones have, and lack.
+    """
+
+    factors: dict[str, list[ValueRecovery]]
+
+    def mean_auc(self, factor: str | None = None) -> Spread:
+        """The mean AUC of the best concepts over the values that are represented, of one factor or of all.
+
+        NaN where there are none.
+        """
+        chosen = [v for name, values in self.factors.items() if factor in (None, name) for v in values]
+        return _mean([v.concept_auc for v in chosen if v.is_represented])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values: for each factor means over its values, over those represented, and all values."""
+        return {
+            factor: {
+                "concept_auc": _mean([v.concept_auc for v in values]).to_dict(),
+                "probe_auc": float(np.mean([v.probe_auc for v in values])),
+                "random_auc": _mean([v.random_auc for v in values]).to_dict(),
+                "n_represented": len(represented),
+                "concept_auc_of_represented": _mean([v.concept_auc for v in represented]).to_dict()
+                if represented
+                else None,
+                "values": {
+                    v.value: {
+                        "n_train": v.n_train,
+                        "n_test": v.n_test,
+                        "concept_auc": v.concept_auc.to_dict(),
+                        "probe_auc": v.probe_auc,
+                        "random_auc": v.random_auc.to_dict(),
+                    }
+                    for v in values
+                },
+            }
+            for factor, values in self.factors.items()
+            for represented in [[v for v in values if v.is_represented]]
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{'factor':12s} {'concept':>15s} {'probe':>6s} {'random':>15s}  values (* represented)"]
+        for factor, values in self.factors.items():
+            concept, random = (_mean([getattr(v, name) for v in values]) for name in ("concept_auc", "random_auc"))
+            probe = np.mean([v.probe_auc for v in values])
+            each = ", ".join(f"{v.value}{'*' * v.is_represented} {v.concept_auc.mean:.2f}" for v in values)
+            lines.append(f"{factor:12s} {concept!s:>15s} {probe:6.3f} {random!s:>15s}  {each}")
+        return "\n".join(lines)
+
+
+def recovery(
+    estimator: Any,
+    states: States,
+    factors: Factors,
+    held_out: States,
+    held_out_factors: Factors,
+    *,
+    n_seeds: int = 3,
+) -> Recovery:
+    """Whether a decomposition finds a concept for every value of what is known to vary.
+
+    Labels choose, for every value, which concept is asked about it, on the samples of the fit; the fit itself never
+    sees them. What is reported are the areas under the ROC curve on the held-out samples: 1 where the activation of one
+    concept tells the value from all others, 0.5 where it says nothing.
+
+    Parameters
+    ----------
+    estimator : as for :meth:`ConceptDictionary.fit`
+        It is copied and fitted with seeds 0, 1, ...
+    states, held_out : States
+    factors, held_out_factors : mapping from name to sequence, n_rows each
+        What is true of each row of the states.
+    n_seeds : int
+
+    Raises
+    ------
+    ValueError
+        If a factor does not have as many entries as there are states, or the two name different factors.
+    """
+    if n_seeds < 1:
+        raise ValueError(f"n_seeds must be at least 1, got {n_seeds}")
+    if set(factors) != set(held_out_factors):
+        raise ValueError(f"factors are {sorted(factors)}, but those of the held-out states {sorted(held_out_factors)}")
+    for name in factors:
+        for what, given, rows in (("", factors, states), (" held-out", held_out_factors, held_out)):
+            if len(given[name]) != len(rows.X):
+                raise ValueError(f"factor {name!r} has {len(given[name])} entries for {len(rows.X)}{what} states")
+    pairs: list[tuple[list[np.ndarray], list[np.ndarray]]] = [([], []), ([], [])]
+    for seed in range(n_seeds):
+        fit = ConceptDictionary.fit(states, with_parameters(estimator, random_state=seed))
+        directions = random_directions(fit.n_concepts, states.X.shape[1], seed).T
+        for (train, test), of_train, of_test in zip(
+            pairs, (fit.codes, states.X @ directions), (fit.encode(held_out), held_out.X @ directions), strict=True
+        ):
+            train.append(of_train)
+            test.append(of_test)
+    found: dict[str, list[ValueRecovery]] = {}
+    for name, value, has, has_too in _values(factors, held_out_factors):
+        concept, random = (
+            Spread.of(_best(a, has, b, has_too) for a, b in zip(train, test, strict=True)) for train, test in pairs
+        )
+        probe = _probe(states.X, has, held_out.X, has_too)
+        entry = ValueRecovery(value, int(has.sum()), int(has_too.sum()), concept, probe, random)
+        found.setdefault(name, []).append(entry)
+    return Recovery(found)
+
+
+def areas(scores: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """The area under the ROC curve of every column of ``scores``, ties counted half. n_columns."""
+    ranks = rankdata(scores, axis=0)
+    n, m = int(has.sum()), int((~has).sum())
+    return (ranks[has].sum(axis=0) - n * (n + 1) / 2) / (n * m)
+
+
+def _best(train: np.ndarray, has: np.ndarray, test: np.ndarray, has_too: np.ndarray) -> float:
+    """On unseen samples the area of the column that is best on those of the fit."""
+    best = int(areas(train, has).argmax())
+    return float(areas(test[:, [best]], has_too)[0])
+
+
+def _probe(train: np.ndarray, has: np.ndarray, test: np.ndarray, has_too: np.ndarray) -> float:
+    # Features of states are many and depend on each other: an unpenalised probe would learn the samples by heart.
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=1 / train.shape[1], max_iter=1000))
+    return float(areas(probe.fit(train, has).decision_function(test)[:, None], has_too)[0])
+
+
+def _values(factors: Factors, held_out: Factors) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    for name in factors:
+        of_train, of_test = (np.array([str(value) for value in given[name]]) for given in (factors, held_out))
+        for value in np.unique(of_train):
+            has, has_too = of_train == value, of_test == value
+            if min(has.sum(), (~has).sum(), has_too.sum(), (~has_too).sum()) >= _FEWEST:
+                yield name, str(value), has, has_too
+
+
+def _mean(spreads: Sequence[Spread]) -> Spread:
+    """The mean over values, seed by seed."""
+    return Spread.of(np.mean([s.values for s in spreads], axis=0)) if spreads else Spread.of([np.nan])
