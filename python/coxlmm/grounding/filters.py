@@ -129,11 +129,14 @@ class PublishedFilter:
     """
 
     stop_words: str | Iterable[str] = "english"
+    _named: str | list[str] = field(init=False, repr=False, compare=False, hash=False)
 
     n_tokens = 50
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop_words", _stop_words(self.stop_words))
+        stop_words = _stop_words(self.stop_words)
+        object.__setattr__(self, "_named", self.stop_words if isinstance(self.stop_words, str) else sorted(stop_words))
+        object.__setattr__(self, "stop_words", stop_words)
         _webster()
 
     def __call__(self, text: str | None, begins_word: bool) -> str | None:
@@ -147,8 +150,8 @@ class PublishedFilter:
         return word
 
     def to_dict(self) -> dict[str, Any]:
-        """Its name, as a JSON value."""
-        return {"name": "published"}
+        """Its name and options, as JSON values."""
+        return {"name": "published", "stop_words": self._named}
 
 
 def zipf_frequency(word: str, language: str) -> float:

@@ -102,7 +102,8 @@ def ground_words(
     presence : Presence, optional
         For the contrast "mean". Where it has a mean state, the words are among the first 1000 that the model has for
         ``m + s u``, unless the contrast is "none": a difference from a state may point at words that no state has. It
-        is the plausibility constraint of contrastive decoding (Li et al., ACL 2023).
+        is the plausibility constraint of contrastive decoding (Li et al., ACL 2023). The published filter, which has
+        a limit of its own, does without.
 
     Returns
     -------
@@ -120,12 +121,14 @@ def ground_words(
     if contrast not in get_args(Contrast):
         raise ValueError(f"contrast must be one of {', '.join(get_args(Contrast))}, got {contrast!r}")
     components = np.asarray(components)
-    lens = Lens(lmm, as_filter(word_filter), captions, normalized)
+    accept = as_filter(word_filter)
+    lens = Lens(lmm, accept, captions, normalized)
     directions = lens.directions(components)
     only = None
     if presence is not None and presence.mean is not None and contrast != "none":
         present = lens.directions(presence.mean + presence.activations[:, None] * components)
-        only = [{word.key for word, _ in row} for row in lens.words(present, _PLAUSIBLE)]
+        if accept.n_tokens is None:
+            only = [{word.key for word, _ in row} for row in lens.words(present, _PLAUSIBLE)]
         if contrast == "mean":
             directions = present - lens.directions(presence.mean[None])
     elif contrast == "mean":

@@ -99,6 +99,30 @@ def test_fit_takes_images_from_elsewhere_and_leaves_words_out(folder, extracted,
     assert "my" not in said(tmp_path / "d")
 
 
+def test_fit_takes_what_words_are_to_be(folder, extracted, tmp_path):
+    arguments = ["fit", extracted[0], "--n-concepts", 3, "--l1", 0.01, "--n-words", 99, "--out", tmp_path / "d"]
+
+    def words(*options):
+        result = run(*arguments, *options)
+        assert result.exit_code == 0, result.output
+        return said(tmp_path / "d")
+
+    assert "dog" not in words("--contrast", "shared")  # all three concepts decode to it
+    assert {"dog", "blu"} <= words("--contrast", "none")
+    everyday = words("--contrast", "none", "--language", "en", "--language", "de", "--min-zipf", 4)
+    assert {"dog", "hot"} <= everyday
+    assert not {"blu", "tabb"} & everyday
+    assert "cat" in words("--contrast", "none", "--inflections", "en", "--stop-words", "en")
+    assert "two" not in said(tmp_path / "d")
+    assert words("--contrast", "none", "--word-filter", "published") >= {"dog"}
+    config = json.loads((tmp_path / "d" / "config.json").read_text())
+    assert config["manifest"]["grounding"]["word_filter"]["name"] == "published"
+    assert "one of shared, mean, none, got 'x'" in failure(run(*arguments, "--contrast", "x"))
+    assert "got 'nltk'" in failure(run(*arguments, "--word-filter", "nltk"))
+    mixed = ["--word-filter", "published", "--language", "en"]
+    assert "has its own rules" in failure(run(*arguments, *mixed))
+
+
 def said(dictionary):
     return {word.text for words in ConceptDictionary.from_pretrained(dictionary).words for word in words}
 

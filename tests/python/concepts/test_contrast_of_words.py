@@ -156,7 +156,7 @@ def test_the_dictionary_keeps_raw_words_and_what_was_chosen(lmm, speaker, dog_st
     assert [words[0].text for words in dictionary.raw_words] == [" dog"] * 3
     assert "dog" not in {word.text for words in dictionary.words for word in words}
     dictionary.ground(lmm, images=speaker.images, contrast="none", word_filter="published")
-    assert dictionary.manifest["grounding"]["word_filter"] == {"name": "published"}
+    assert dictionary.manifest["grounding"]["word_filter"] == {"name": "published", "stop_words": "english"}
 
 
 def test_a_mean_that_an_estimator_adds_is_the_state_that_concepts_differ_from(random_lmm, some):
