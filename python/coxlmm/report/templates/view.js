@@ -101,7 +101,8 @@ document.addEventListener("click", event => {
   show(index);
 });
 addEventListener("popstate", follow);
-view.addEventListener("close", () => { if (location.hash.startsWith("#concept-")) address(undefined, true); });
+// Told late: by then a reader who goes back and forward may have opened it again.
+view.addEventListener("close", () => { if (!view.open && location.hash.startsWith("#concept-")) address(undefined, true); });
 view.addEventListener("click", event => { if (event.target === view) view.close(); });
 view.addEventListener("keydown", event => {
   if (event.key === "ArrowLeft") step(-1);
