@@ -12,9 +12,9 @@ from coxlmm.estimators import KMeans
 from coxlmm.grounding import thumbnail
 from coxlmm.images import open_image
 from coxlmm.localisation import DEFAULT_METHOD, Method, as_heat, heat_maps_of, require_method
+from coxlmm.origin import require_origin
 from coxlmm.settings import options_of
 from coxlmm.states import States
-from coxlmm.verification import require_prompt
 from coxlmm.words import WordMatcher, WordNotFoundError
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ class Explanation:
             lines.append(f"  {sizes[self.activations > 0].sum() / sizes.sum() - shown:4.0%}  {more} more")
         if self.n_negative:
             lines.append(f"  {sizes[self.activations < 0].sum() / sizes.sum():4.0%}  {self.n_negative} negative")
-        if self.share_of_mean is not None:
-            lines.append(f"  the mean of all states is {self.share_of_mean:.0%} of the reconstruction")
-        lines.append(f"  {self.residual:.0%} of the state's squared norm is not explained")
+        mean = self.share_of_mean
+        of_mean = "" if mean is None else f"; the mean of all states is {mean:.0%} of the reconstruction"
+        lines.append(f"  {self.residual:.0%} of the state's squared norm is not explained{of_mean}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -254,17 +254,8 @@ def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
     ValueError
         As :func:`explain` does.
     """
-    manifest = dictionary.manifest
-    position = manifest.get("position", "predicting")
-    if "layer" not in manifest or (dictionary.word is None and position in ("predicting", "word")):
-        raise ValueError("the dictionary's manifest has no word or no layer: it was fitted to states of unknown origin")
-    if manifest.get("n_layers", lmm.n_layers) != lmm.n_layers:
-        raise ValueError(
-            f"the dictionary is of {manifest.get('model_id')} with {manifest['n_layers']} layers, "
-            f"but {lmm.model_id} has {lmm.n_layers}"
-        )
-    require_prompt(lmm, manifest)
-    options = options_of(manifest)
+    require_origin(dictionary, lmm)
+    options = options_of(dictionary.manifest)
     try:
         return lmm.extract([image], dictionary.word, batch_size=1, on_error="raise", workers=0, **options)
     except WordNotFoundError as error:

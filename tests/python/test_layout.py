@@ -19,8 +19,8 @@ FLOW = [
     "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture", "images",
     "samples", "generation", "prompting", "models", "states_files", "states", "settings", "journal", "processes",
     "captioner", "parts", "verification", "extraction", "estimators", "distributed", "grounding", "vocabulary",
-    "dictionary", "matching", "serialization", "published", "localisation", "explanation", "intervention", "evaluation",
-    "report", "plots", "demo", "cli",
+    "dictionary", "matching", "serialization", "published", "origin", "localisation", "explanation", "intervention",
+    "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
 # Libraries by the adapters that view their matrices, as #include names them.
 ADAPTED = {"eigen": ["Eigen"], "xtensor": ["xtensor"], "torch": ["ATen", "c10", "torch"]}

@@ -15,6 +15,7 @@ from coxlmm.images import open_image
 from coxlmm.localisation.maps import Method, gradient_maps, occlusion_maps, states_maps
 from coxlmm.localisation.spoken import Spoken
 from coxlmm.models import batches
+from coxlmm.origin import require_origin
 from coxlmm.samples import Sample
 from coxlmm.settings import options_of
 from coxlmm.states import States
@@ -132,14 +133,14 @@ def localise(
     Raises
     ------
     ValueError
-        If the dictionary is not grounded, its manifest does not tell the layer, or there is no such method.
+        If the dictionary is not grounded, it is not of this model, or there is no such method.
     UnsupportedModelError
         As :func:`heat_maps_of` does.
     """
     if not dictionary.images:
         raise ValueError("the dictionary is not grounded yet: call ground(lmm, images=...) before localise")
-    if "layer" not in dictionary.manifest:
-        raise ValueError("the dictionary's manifest has no layer: it was fitted to states of unknown origin")
+    require_method(dictionary, method)
+    require_origin(dictionary, lmm)
     concepts: dict[str, list[int]] = {}
     for k, hits in enumerate(dictionary.images):
         for hit in hits:

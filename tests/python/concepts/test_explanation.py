@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from coxlmm import LMM, ConceptDictionary, SemiNMF
+from coxlmm import LMM, PCA, ConceptDictionary, KMeans, SemiNMF
+from coxlmm.localisation import heat_maps_of
 from coxlmm.report import report_html
 from coxlmm.words import WordNotFoundError
 
@@ -102,3 +103,98 @@ def test_an_image_that_is_not_one_is_named(dog_dictionary, lmm, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"broken\.png"):
         dog_dictionary.explain(lmm, tmp_path / "broken.png")
+
+
+def test_shares_of_the_reconstruction_sum_to_one(lmm, speaker, dog_states):
+    dictionary = ConceptDictionary.fit(dog_states, SemiNMF(2, l1=0.0, random_state=0))
+    x, y = dog_states.X[0].astype(np.float64), dog_states.X[2].astype(np.float64)
+    # x is 2 u + v, and u, v are not orthogonal: <2u, x> and <v, x> are not |2u|^2 and |v|^2.
+    u, v = (x + y) / 2, -y
+    dictionary.estimator.components_ = np.stack([u, v])
+    explanation = dictionary.explain(lmm, speaker.images[0])
+    expected = np.array([2 * u @ x, v @ x]) / (x @ x)
+    np.testing.assert_allclose(explanation.shares_of_reconstruction, expected, atol=1e-4)
+    assert explanation.shares_of_reconstruction.sum() == pytest.approx(1)
+    assert explanation.share_of_mean is None
+    for active in explanation.concepts:
+        assert active.share_of_reconstruction == explanation.shares_of_reconstruction[active.concept.index]
+    assert "100% of the reconstruction" in str(explanation)
+
+
+def test_a_concept_against_the_others_has_a_negative_share(lmm, speaker, dog_states):
+    dictionary = ConceptDictionary.fit(dog_states, SemiNMF(2, l1=0.0, random_state=0))
+    x, y = dog_states.X[0], dog_states.X[2]
+    # x = (2 x - y) - (x - y), the two being orthogonal to nothing.
+    dictionary.estimator.components_ = np.stack([2 * x - y, y - x])
+    explanation = dictionary.explain(lmm, speaker.images[0])
+    np.testing.assert_allclose(explanation.activations, [1, 1], rtol=1e-3)
+    np.testing.assert_allclose(explanation.shares_of_reconstruction, [2, -1], rtol=1e-3)
+
+
+def test_a_mean_has_its_own_share_and_a_center_all_of_it(lmm, speaker, dog_states):
+    explanation = ConceptDictionary.fit(dog_states, PCA(2)).explain(lmm, speaker.images[0])
+    assert explanation.share_of_mean > 0
+    assert explanation.shares_of_reconstruction.sum() + explanation.share_of_mean == pytest.approx(1)
+    assert f"the mean of all states is {explanation.share_of_mean:.0%} of the reconstruction" in str(explanation)
+    centers = ConceptDictionary.fit(dog_states, KMeans(3, random_state=0)).explain(lmm, speaker.images[0])
+    assert sorted(centers.shares_of_reconstruction) == pytest.approx([0, 0, 1])
+    assert centers.concepts[0].share_of_reconstruction == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", ["states", "gradient", "occlusion"])
+def test_every_concept_has_its_heat_map(dog_dictionary, lmm, speaker, method):
+    explanation = dog_dictionary.explain(lmm, speaker.images[0], heat_maps=method)
+    (top,) = explanation.concepts
+    k = top.concept.index
+    (maps,) = heat_maps_of(dog_dictionary, lmm, [speaker.images[0]], [explanation.tokens], [[k]], method)
+    assert (explanation.heat_method, explanation.without_heat) == (method, None)
+    expected = np.maximum(maps[k], 0) / (maps[k].max() if maps[k].max() > 0 else 1)
+    np.testing.assert_allclose(top.heat, expected, atol=1e-6)
+    document = json.loads(json.dumps(explanation.to_dict()))
+    np.testing.assert_allclose(document["concepts"][0]["heat"], top.heat, rtol=1e-6)
+    assert document["heat_method"] == method
+
+
+def test_maps_are_made_unless_they_are_not_wanted(dog_dictionary, lmm, speaker):
+    assert dog_dictionary.explain(lmm, speaker.images[0]).concepts[0].heat is not None
+    without = dog_dictionary.explain(lmm, speaker.images[0], heat_maps=None)
+    assert without.heat_method is without.without_heat is without.concepts[0].heat is None
+    with pytest.raises(ValueError, match="must be one of states, gradient, occlusion, got 'saliency'"):
+        dog_dictionary.explain(lmm, speaker.images[0], heat_maps="saliency")
+
+
+@pytest.fixture
+def of_visual_tokens(lmm, speaker):
+    states = lmm.extract(speaker.images, None, position="visual", max_new_tokens=4)
+    return ConceptDictionary.fit(states, SemiNMF(3, l1=0.01, random_state=0)), states
+
+
+def test_all_visual_tokens_of_an_image_are_explained_together(of_visual_tokens, lmm, speaker):
+    dictionary, states = of_visual_tokens
+    explanation = dictionary.explain(lmm, speaker.images[1])
+    x = states.X[4:8].astype(np.float64)
+    codes = dictionary.encode(states.X[4:8])
+    decoded = dictionary.decode(codes.astype(np.float64))
+    np.testing.assert_allclose(explanation.activations, codes.mean(axis=0), atol=1e-5)
+    assert explanation.residual == pytest.approx(np.sum((x - decoded) ** 2) / np.sum(x**2), rel=1e-3, abs=1e-8)
+    assert explanation.shares_of_reconstruction.sum() == pytest.approx(1)
+    for active in explanation.concepts:
+        own = codes[:, active.concept.index]
+        np.testing.assert_allclose(active.heat, (own / own.max()).reshape(2, 2), atol=1e-5)
+    assert (explanation.word, explanation.span) == (None, (0, 0))
+    assert str(explanation).startswith("two red dog\n")
+    assert "<mark>" not in explanation._repr_html_()
+
+
+def test_of_visual_tokens_there_is_no_other_map(of_visual_tokens, lmm, speaker):
+    dictionary, _ = of_visual_tokens
+    with pytest.raises(ValueError, match="a concept is known exactly: take the method 'states' instead of 'gradient'"):
+        dictionary.explain(lmm, speaker.images[1], heat_maps="gradient")
+
+
+def test_an_image_of_a_dictionary_without_a_word_is_explained(lmm, speaker):
+    states = lmm.extract(speaker.images, None, position="visual-mean", max_new_tokens=4)
+    dictionary = ConceptDictionary.fit(states, SemiNMF(3, l1=0.01, random_state=0))
+    explanation = dictionary.explain(lmm, speaker.images[1], heat_maps="occlusion")
+    np.testing.assert_allclose(explanation.activations, dictionary.encode(states)[1], atol=1e-5)
+    assert explanation.concepts[0].heat.max() == 1
