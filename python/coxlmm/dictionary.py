@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,11 @@ from coxlmm.grounding import (
     rank_of_word,
     raw_words,
 )
-from coxlmm.states import States
+from coxlmm.states import States, StatesGroup
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
+    from matplotlib.figure import Figure
 
     from coxlmm.evaluation import Evaluation
     from coxlmm.explanation import Explanation, HeatMaps
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from coxlmm.matching import ConceptMatching
     from coxlmm.models import LMM
 
+# Of 20 random directions none may do as much.
+SIGNIFICANT = 0.05
 # Rows of the residual that are held at a time.
 _BLOCK = 1024
 
@@ -51,10 +54,13 @@ class Effect:
     caption_changed : float, 0 to 1
         In what part of the images the caption, from the word on, became another.
     random_divergence, random_caption_changed : float
-        The same for random directions of equal norm, mean over directions and images.
+        The same for random changes of equal norm, mean over directions and images. All directions are as probable.
     p_value : float, 0 to 1
-        In what part of the random directions the mean divergence was at least as large.
+        In what part of the random directions, and the concept's own, the mean divergence was at least as large.
     n_images, n_random : int
+    matched_divergence, matched_caption_changed, matched_p_value : float or None
+        The same for random directions in which the states of the fit differ, as the dictionary describes them: drawn
+        with their covariance. They do more than those of all directions.
     """
 
     divergence: float
@@ -64,11 +70,19 @@ class Effect:
     p_value: float
     n_images: int
     n_random: int
+    matched_divergence: float | None = None
+    matched_caption_changed: float | None = None
+    matched_p_value: float | None = None
 
     @property
     def is_nothing(self) -> bool:
-        """Whether removing the concept does no more than removing any direction would."""
-        return self.p_value > 0.05
+        """Whether removing the concept does no more than any change of that size would."""
+        return self.p_value > SIGNIFICANT
+
+    @property
+    def is_specific(self) -> bool:
+        """Whether it does more than changes in directions in which the states differ, too."""
+        return not self.is_nothing and self.matched_p_value is not None and self.matched_p_value <= SIGNIFICANT
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,8 @@ class ConceptDictionary:
         Activations of the samples of the fit. Those of PCA are signed. Only a positive one activates a concept: a
         negative one says that the state lies on the other side of the mean, and the concept's words and images do not.
     sample_ids, captions : lists of str, n_samples
+    sample_words : list of str, n_samples, or None
+        Which word each sample is of, where several share the dictionary.
     manifest : dict
         Where the states came from: see :class:`coxlmm.States`.
     relative_error : float
@@ -158,14 +174,16 @@ class ConceptDictionary:
     stability: np.ndarray | None = None
     effects: list[Effect] | None = None
     measures: dict[str, Any] = field(default_factory=dict)
+    sample_words: list[str] | None = None
 
     @classmethod
-    def fit(cls, states: States, estimator: Any) -> "ConceptDictionary":
+    def fit(cls, states: States | StatesGroup, estimator: Any) -> "ConceptDictionary":
         """Fits ``estimator`` to the states, in place, and keeps what came out.
 
         Parameters
         ----------
-        states : States
+        states : States or StatesGroup
+            Those of several words at one layer share their concepts: see :meth:`coxlmm.states.StatesGroup.together`.
         estimator : one of :mod:`coxlmm.estimators`, or any with ``fit_transform``, ``transform`` and ``components_``
             Of which ``codes @ components_`` are the states, after ``mean_`` has been added where there is one.
 
@@ -174,8 +192,10 @@ class ConceptDictionary:
         ValueError
             What the estimator raises for states it cannot be fitted to: fewer samples than concepts, NaN. If its
             ``inverse_transform`` shows that its codes are no coefficients of its components. If no state activates any
-            concept: the penalty is too large.
+            concept: the penalty is too large. If states are of several layers.
         """
+        if isinstance(states, StatesGroup):
+            states = states.together()
         codes = np.asarray(estimator.fit_transform(states.X))
         _require_parts(estimator, codes)
         if not (codes > 0).any():
@@ -189,6 +209,7 @@ class ConceptDictionary:
             sample_ids=list(states.sample_ids),
             captions=list(states.captions),
             manifest=dict(states.manifest),
+            sample_words=states.words,
             relative_error=relative_error,
             error_shares=error_shares,
         )
@@ -330,6 +351,13 @@ class ConceptDictionary:
 
         return intervene(self, lmm, image, concept, **options)
 
+    def measure_effects(self, lmm: "LMM", images: ImageSource = None, **options: Any) -> "ConceptDictionary":
+        """Finds out what removing each concept changes: see :func:`coxlmm.intervention.measure_effects`."""
+        from coxlmm.intervention import measure_effects
+
+        self.effects = measure_effects(self, lmm, images, **options)
+        return self
+
     def report(
         self,
         path: str | os.PathLike[str],
@@ -347,6 +375,20 @@ class ConceptDictionary:
         from coxlmm.matching import match_concepts
 
         return match_concepts(self, other, codes=codes)
+
+    def plot(
+        self,
+        concepts: Sequence[int] | None = None,
+        *,
+        n_images: int = 5,
+        n_words: int = 5,
+        heat: bool = False,
+        path: str | os.PathLike[str] | None = None,
+    ) -> "Figure":
+        """A figure of matplotlib with the concepts' images and words: see :func:`coxlmm.plots.concepts_figure`."""
+        from coxlmm.plots import concepts_figure
+
+        return concepts_figure(self, concepts, n_images=n_images, n_words=n_words, heat=heat, path=path)
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> Path:
         """Writes a directory for :meth:`from_pretrained`: see :func:`coxlmm.serialization.save`."""
@@ -389,8 +431,8 @@ class ConceptDictionary:
         return np.asarray(self.estimator.components_)
 
     @property
-    def word(self) -> str | None:
-        """The word of interest."""
+    def word(self) -> str | list[str] | None:
+        """The word of interest, or those that share the dictionary."""
         return self.manifest.get("word")
 
     @property

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -41,6 +41,8 @@ class States:
         JSON values only: word and matching options, layer, model id and revision, prompt, library versions, counts.
     references : list of tuples of str, n_rows, or None
         The reference captions of each sample.
+    words : list of str, n_rows, or None
+        Which word each row is of, where there are several: see :meth:`StatesGroup.together`.
     tokens : list of lists of int, n_rows, or None
         The generated tokens, with which a state can be computed again: see :func:`coxlmm.verification.verify_states`.
 
@@ -57,6 +59,7 @@ class States:
     manifest: dict[str, Any] = field(default_factory=dict)
     references: list[tuple[str, ...]] | None = None
     tokens: list[list[int]] | None = None
+    words: list[str] | None = None
 
     def __post_init__(self) -> None:
         self.X = np.asarray(self.X, dtype=np.float32)
@@ -71,7 +74,7 @@ class States:
         n = len(self.X)
         if self.positions.shape != (n,):
             raise ValueError(f"positions must have one entry for each of the {n} rows of X, got {self.positions.shape}")
-        for name in ("sample_ids", "captions", "references", "tokens"):
+        for name in ("sample_ids", "captions", "references", "tokens", "words"):
             values = getattr(self, name)
             if values is not None and len(values) != n:
                 raise ValueError(f"{name} must have one entry for each of the {n} rows of X, got {len(values)}")
@@ -104,7 +107,18 @@ class States:
             manifest=dict(self.manifest),
             references=chosen(self.references),
             tokens=chosen(self.tokens),
+            words=chosen(self.words),
         )
+
+    def apart(self) -> "StatesGroup":
+        """By their words, rows of several words: what :meth:`StatesGroup.together` put together."""
+        if self.words is None:
+            return StatesGroup({self.manifest.get("word"): self})
+        of_row = np.array(self.words)
+        return StatesGroup({
+            word: replace(self.subset(of_row == word), manifest={**self.manifest, "word": word}, words=None)
+            for word in dict.fromkeys(self.words)
+        })  # fmt: skip
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes a directory: see :mod:`coxlmm.states_files` for what is in it. All or nothing.
@@ -122,7 +136,7 @@ class States:
         return Path(os.path.abspath(path))
 
     def _write(self, directory: Path) -> None:
-        columns = {"references": self.references, "tokens": self.tokens}
+        columns = {"references": self.references, "tokens": self.tokens, "words": self.words}
         known = {name: values for name, values in columns.items() if values is not None}
         writer = StatesWriter(directory, self.X.shape[1], list(known))
         writer.add(self.X, self.positions)
@@ -172,6 +186,44 @@ class StatesGroup(Mapping[Hashable, States]):
 
     def __repr__(self) -> str:
         return "StatesGroup(" + ", ".join(f"{key!r}: {len(states)}" for key, states in self.items()) + ")"
+
+    def together(self) -> States:
+        """The states of all words as one, in the order of the words, for concepts that words share.
+
+        ``words`` says which each row is of, and ``manifest["word"]`` is the list of them; of the rest of the manifest
+        it has what all agree in. An image whose caption has two of the words has two rows.
+
+        Raises
+        ------
+        ValueError
+            If they are of several layers, whose states have nothing in common.
+        """
+        members = list(self.values())
+        layers = {states.manifest.get("layer") for states in members}
+        if len(layers) > 1:
+            raise ValueError(
+                f"states of several layers ({', '.join(map(str, layers))}) have no concepts in common: take those of "
+                f"one, {self!r}"
+            )
+        if len(members) == 1:
+            return members[0]
+        first = members[0].manifest
+        common = {k: v for k, v in first.items() if all(states.manifest.get(k) == v for states in members)}
+
+        def all_of(name: str) -> Any:
+            columns = [getattr(states, name) for states in members]
+            return None if any(column is None for column in columns) else [v for column in columns for v in column]
+
+        return States(
+            X=np.concatenate([states.X for states in members]),
+            sample_ids=all_of("sample_ids"),
+            captions=all_of("captions"),
+            positions=np.concatenate([states.positions for states in members]),
+            manifest={**common, "word": [states.manifest.get("word") for states in members]},
+            references=all_of("references"),
+            tokens=all_of("tokens"),
+            words=[states.manifest.get("word") for states in members for _ in range(len(states))],
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes a directory with one directory of states for each key: see :meth:`States.save`."""

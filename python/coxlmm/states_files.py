@@ -181,6 +181,7 @@ def _assemble(shards: list[Path], samples: Path, document: dict[str, Any]) -> di
         "captions": columns["caption"],
         "references": columns.get("references"),
         "tokens": columns.get("tokens"),
+        "words": columns.get("words"),
         "manifest": document["manifest"],
     }
 

@@ -97,6 +97,12 @@ def verify_states(lmm: "LMM", states: States, images: Mapping[str, Any]) -> dict
         See :func:`require_verifiable`; or if the states are of another prompt, or do not tell what is needed.
     """
     require_verifiable(lmm)
+    if states.words is not None:
+        parts = states.apart().values()
+        chosen = [
+            (part, {name: images[name] for name in dict.fromkeys(part.sample_ids) if name in images}) for part in parts
+        ]
+        return combined([verify_states(lmm, part, some) for part, some in chosen if some])
     manifest = states.manifest
     if states.tokens is None or "layer" not in manifest:
         raise ValueError("these states do not tell their tokens or their layer, without which none can be verified")

@@ -6,7 +6,7 @@ the decoded text, the word is looked for in that text between word boundaries, a
 span. Nothing is tokenized a second time: a model is free to spell a word with other tokens than its tokenizer would.
 """
 
-from coxlmm.words.matching import WordMatcher, WordNotFoundError
+from coxlmm.words.matching import FirstOf, WordMatcher, WordNotFoundError
 from coxlmm.words.text import (
     UNSPACED,
     Segmentation,
@@ -19,6 +19,6 @@ from coxlmm.words.text import (
 from coxlmm.words.tokens import DecodedTokens, TokenSpan
 
 __all__ = [
-    "UNSPACED", "DecodedTokens", "Segmentation", "TokenSpan", "WordMatcher", "WordNotFoundError",
+    "UNSPACED", "DecodedTokens", "FirstOf", "Segmentation", "TokenSpan", "WordMatcher", "WordNotFoundError",
     "default_segmentation", "distinct_words", "fold", "require_options", "words_of",
 ]  # fmt: skip

@@ -49,14 +49,16 @@ class WordMatcher:
     segmentation: Segmentation | None = None
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any]) -> "WordMatcher":
-        """The one that states were matched with, by the manifest that came with them."""
-        return cls(
-            manifest["word"],
-            bool(manifest.get("case_sensitive")),
-            manifest.get("inflections"),
-            manifest.get("segmentation"),
-        )
+    def of(cls, manifest: Mapping[str, Any]) -> "WordMatcher | FirstOf":
+        """The one that states were matched with, by the manifest that came with them.
+
+        Of states of several words together (:meth:`coxlmm.states.StatesGroup.together`) it finds whichever comes first.
+        """
+        word = manifest["word"]
+        if isinstance(word, list):
+            return FirstOf(tuple(cls.of({**manifest, "word": one}) for one in word))
+        options = manifest.get("inflections"), manifest.get("segmentation")
+        return cls(word, bool(manifest.get("case_sensitive")), *options)
 
     def __post_init__(self) -> None:
         if not isinstance(self.word, str) or not self.word.strip():
@@ -104,6 +106,23 @@ class WordMatcher:
         if characters is None:
             return None
         return generated.under(*characters)
+
+
+@dataclass(frozen=True)
+class FirstOf:
+    """Finds, of several words, the one that comes first."""
+
+    matchers: tuple[WordMatcher, ...]
+
+    def find(self, text: str) -> tuple[int, int] | None:
+        """The characters ``[start, stop)`` of the first occurrence of any of the words, or None."""
+        found = (matcher.find(text) for matcher in self.matchers)
+        return min((characters for characters in found if characters is not None), default=None)
+
+    def find_tokens(self, generated: DecodedTokens) -> TokenSpan | None:
+        """The tokens that spell it, or None: see :meth:`WordMatcher.find_tokens`."""
+        characters = self.find(generated.text)
+        return None if characters is None else generated.under(*characters)
 
 
 class WordNotFoundError(ValueError):

@@ -1,5 +1,7 @@
 """A fitted dictionary: what its figures mean, and what it encodes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from concepts.world import ANIMALS
 from sklearn import decomposition
 
 from coxlmm import ConceptDictionary, RowBlocks, SemiNMF, States
+from coxlmm.states import StatesGroup
 
 
 def squared_error(X, codes, components):
@@ -122,3 +125,19 @@ def test_the_concepts_of_a_model_that_is_known(dog_dictionary, speaker):
         assert all(hit.thumbnail for hit in hits)
     # Each of these states makes the model say "dog", and nothing else.
     assert [words[0].text for words in dog_dictionary.words] == ["dog"] * 3
+
+
+def test_words_share_one_dictionary(states):
+    half = len(states) // 2
+    dogs = replace(states.subset(slice(half)), manifest={**states.manifest, "word": "dog"})
+    cats = replace(states.subset(slice(half, None)), manifest={**states.manifest, "word": "cat"})
+    shared = ConceptDictionary.fit(StatesGroup({"dog": dogs, "cat": cats}), SemiNMF(3, random_state=0))
+    assert shared.word == ["dog", "cat"]
+    assert shared.sample_words == ["dog"] * half + ["cat"] * (len(states) - half)
+    np.testing.assert_array_equal(shared.codes, SemiNMF(3, random_state=0).fit_transform(states.X))
+
+
+def test_layers_do_not_share_one_dictionary(states):
+    other = replace(states, manifest={**states.manifest, "layer": 7})
+    with pytest.raises(ValueError, match="several layers"):
+        ConceptDictionary.fit(StatesGroup({1: states, 7: other}), SemiNMF(3))

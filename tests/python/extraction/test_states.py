@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def assert_equal(a, b):
     np.testing.assert_array_equal(a.positions, b.positions)
     assert a.X.dtype == b.X.dtype == np.float32
     assert a.positions.dtype == b.positions.dtype == np.int64
-    for name in ("sample_ids", "captions", "references", "tokens", "manifest"):
+    for name in ("sample_ids", "captions", "references", "tokens", "words", "manifest"):
         assert getattr(a, name) == getattr(b, name)
 
 
@@ -333,3 +334,34 @@ def test_lengths_are_checked():
 def test_states_need_no_torch():
     code = "import sys; from coxlmm import States; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def of_two_words():
+    cats = make(3, seed=1, word="cat", n_images=4)
+    return StatesGroup({"dög": make(5, n_images=9), "cat": cats})
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_states_of_several_words_go_together_and_apart(tmp_path, saved):
+    group = of_two_words()
+    together = group.together()
+    if saved:
+        together = States.load(together.save(tmp_path / "states"))
+    assert together.words == ["dög"] * 5 + ["cat"] * 3
+    assert together.manifest == {"word": ["dög", "cat"], "layer": 2}
+    np.testing.assert_array_equal(together.X, np.concatenate([states.X for states in group.values()]))
+    for word, states in together.apart().items():
+        assert_equal(replace(states, manifest={}), replace(group[word], manifest={}))
+        assert states.manifest == {"word": word, "layer": 2}
+    assert together.subset([7, 0]).words == ["cat", "dög"]
+
+
+def test_states_of_one_word_are_together_already():
+    states = make()
+    assert StatesGroup({"dög": states}).together() is states
+    assert dict(states.apart()) == {"dög": states}
+
+
+def test_states_of_several_layers_have_nothing_in_common():
+    with pytest.raises(ValueError, match=r"several layers \(2, 3\).*StatesGroup\(2: 5, 3: 5\)"):
+        StatesGroup({2: make(), 3: make(layer=3)}).together()

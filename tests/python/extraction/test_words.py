@@ -364,3 +364,12 @@ def test_the_packages_that_have_a_say_are_known():
     assert WordMatcher("dog").packages == ()
     assert WordMatcher("狗", inflections="en", segmentation="icu").packages == ("simplemma", "icu4py")
     assert WordMatcher("狗", segmentation="characters").packages == ()
+
+
+def test_of_several_words_the_first_is_found():
+    matcher = WordMatcher.of({"word": ["cat", "hot dog"], "inflections": None})
+    assert matcher.find("a hot dog and a cat") == (2, 9)
+    assert matcher.find("a cat and a hot dog") == (2, 5)
+    assert matcher.find("a dog in a category") is None
+    tokens = DecodedTokens([0, 1, 2, 3], lambda ids: "".join(["a hot", " dog", " and", " cat"][i] for i in ids))
+    assert matcher.find_tokens(tokens) == TokenSpan(0, 2)
