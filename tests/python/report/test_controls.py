@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from report.visit import to_samples
 
 CARDS = ".cards > .card[data-index]"
 # Every control that is not made by the script itself: a new one needs a test here.
@@ -80,7 +81,7 @@ def test_search_finds_captions_of_concepts_and_samples(page, full):
     caption = full.captions[sample]
     assert sorted(shown(page)) == [k for k, hits in enumerate(full.images) if any(h.caption == caption for h in hits)]
     assert sorted(shown(page)) == grounded
-    page.locator("#samples").scroll_into_view_if_needed()
+    to_samples(page)
     assert page.locator(".sample .caption").all_inner_texts() == [caption]
     count = "1 concept" if len(grounded) == 1 else f"{len(grounded)} concepts"
     assert page.locator("#found").inner_text() == f"{count}, 1 sample"
@@ -90,7 +91,7 @@ def test_search_says_when_it_finds_nothing(page):
     page.locator("#search").fill("zebra")
     assert shown(page) == []
     assert page.locator("#no-concept").is_visible()
-    page.locator("#samples").scroll_into_view_if_needed()
+    to_samples(page)
     assert page.locator("#sample-range").inner_text() == "No sample matches."
     page.locator("#search").fill("dog")
     assert not page.locator("#no-concept").is_visible()
@@ -262,7 +263,7 @@ def test_all_samples_of_a_concept_are_a_click_away(page, full):
 
 
 def test_samples_come_in_pages(page, full):
-    page.locator("#samples").scroll_into_view_if_needed()
+    to_samples(page)
     expected = [full.sample_ids[i] for i in in_browser(full)]
     names, count = page.locator(".sample .name"), f"of {len(expected)}"
     assert names.all_inner_texts() == expected[:24]
@@ -279,7 +280,7 @@ def test_samples_come_in_pages(page, full):
 
 
 def test_each_sample_has_its_caption_and_its_concepts_with_activations(page, full):
-    page.locator("#samples").scroll_into_view_if_needed()
+    to_samples(page)
     many = next(i for i in in_browser(full)[:24] if len(active(full, i)) > 4)
     entry = page.locator(".sample").filter(has=page.get_by_text(full.sample_ids[many], exact=True))
     concepts = active(full, many)

@@ -18,3 +18,9 @@ class Visit:
 
     def close(self):
         self.context.close()
+
+
+def to_samples(page):
+    """Scrolls to the browser of samples and waits until it has been built."""
+    page.locator("#samples").scroll_into_view_if_needed()
+    page.locator("#sample-range:not(:empty)").wait_for()

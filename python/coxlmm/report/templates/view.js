@@ -66,6 +66,8 @@ function show(index) {
   byId("view-before").disabled = place <= 0;
   byId("view-after").disabled = place < 0 || place === shown.length - 1;
   if (!view.open) view.showModal();
+  // What had the focus may be gone, or a button that leads no further.
+  else if (!view.contains(document.activeElement) || document.activeElement.disabled) byId("view-name").focus();
   view.scrollTop = 0;
 }
 
@@ -104,7 +106,8 @@ addEventListener("popstate", follow);
 // Told late: by then a reader who goes back and forward may have opened it again.
 view.addEventListener("close", () => { if (!view.open && location.hash.startsWith("#concept-")) address(undefined, true); });
 view.addEventListener("click", event => { if (event.target === view) view.close(); });
-view.addEventListener("keydown", event => {
+addEventListener("keydown", event => {
+  if (!view.open) return;
   if (event.key === "ArrowLeft") step(-1);
   if (event.key === "ArrowRight") step(1);
 });
