@@ -17,6 +17,7 @@ def require_consistent(dictionary: ConceptDictionary) -> None:
     for what, found, expected in (
         ("sample ids", len(dictionary.sample_ids), n_samples),
         ("captions", len(dictionary.captions), n_samples),
+        ("words of samples", n_samples if dictionary.sample_words is None else len(dictionary.sample_words), n_samples),
         ("components", len(dictionary.components), n_concepts),
         ("error shares", np.size(dictionary.error_shares), n_concepts),
         ("lists of words", len(dictionary.words), n_concepts if dictionary.words else 0),
