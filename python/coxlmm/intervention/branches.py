@@ -89,8 +89,8 @@ class Fork:
         deltas: np.ndarray,
         max_new_tokens: int,
         then: Callable[[np.ndarray, slice], np.ndarray] | None = None,
-    ) -> list[Branch]:
-        """Goes on from beginnings with changed states.
+    ) -> Iterator[Branch]:
+        """Goes on from beginnings with changed states, a batch at a time.
 
         Parameters
         ----------
@@ -104,15 +104,16 @@ class Fork:
             What is added to later states of branches: from these states (rows x features) and which of the branches
             they are of. Default: nothing.
         """
-        found = []
         for rows in _pieces(len(origins), self._batch_size):
             delta = torch.from_numpy(np.ascontiguousarray(deltas[rows], dtype=np.float32))
             change = _adding(lambda states, delta=delta: delta)
             later = then and _adding(lambda states, rows=rows: torch.from_numpy(then(states.numpy(), rows)))
-            found += self._go_on(origins[rows], change, max_new_tokens, later)
-        return found
+            is_same = ~np.any(deltas[rows], axis=1)
+            yield from self._go_on(origins[rows], is_same, change, max_new_tokens, later)
 
-    def _go_on(self, origins: Sequence[int], change: Any, max_new_tokens: int, later: Any) -> list[Branch]:
+    def _go_on(
+        self, origins: Sequence[int], is_same: np.ndarray, change: Any, max_new_tokens: int, later: Any
+    ) -> list[Branch]:
         n = len(origins)
         if self.is_shared:
             first = _FirstScores()
@@ -125,7 +126,9 @@ class Fork:
                 logits = predict(self._lmm, inputs).logits
             with editing(self._module, n, change, later):
                 ids = generate(self._lmm, inputs, max_new_tokens).ids
-        return [Branch(*branch) for branch in zip(_log_softmax(logits), ids, strict=True)]
+        found = _log_softmax(logits)
+        found[is_same] = self.log_probabilities[np.asarray(origins)[is_same]]
+        return [Branch(*branch) for branch in zip(found, ids, strict=True)]
 
     def _inputs(self, origins: Sequence[int]) -> dict[str, Any]:
         inputs = self._lmm.inputs([self._images[i] for i in origins])
@@ -151,7 +154,11 @@ class Fork:
             return False
         possible = torch.isfinite(logits)
         error = (first.scores - logits)[possible].norm() / logits[possible].norm()
-        return float(error) <= TOLERANCE.get(self._lmm.model.dtype, 0.0)
+        if not float(error) <= TOLERANCE.get(self._lmm.model.dtype, 0.0):
+            return False
+        # In low precision the branches' own arithmetic differs from that of the pass above by more than a change may.
+        self.log_probabilities = _log_softmax(first.scores)
+        return True
 
 
 class _FirstScores(LogitsProcessor):

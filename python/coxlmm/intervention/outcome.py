@@ -4,12 +4,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+from torch import nn
 
 from coxlmm.dictionary import Concept, ConceptDictionary
 from coxlmm.estimators import KMeans
 from coxlmm.explanation import states_of
 from coxlmm.images import open_image
-from coxlmm.intervention.branches import Fork
+from coxlmm.intervention.branches import Branch, Fork
+from coxlmm.intervention.directions import (
+    RandomChanges,
+    divergence,
+    is_nothing,
+    isotropic_directions,
+    matched_directions,
+    p_value,
+)
 from coxlmm.words import WordMatcher
 
 if TYPE_CHECKING:
@@ -19,7 +28,6 @@ Positions = Literal["word", "from-word"]
 
 _MAX_NEW_TOKENS = 32  # where states do not tell how long their captions could be
 _N_NEXT_WORDS = 10
-_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,11 @@ class Intervention:
     divergence : float, nats
         Kullback-Leibler divergence of the next-word distribution after the change from the one before:
         the sum of ``p_before * log(p_before / p_after)``.
-    random_divergences : ndarray, n_random
-        The same for random directions, with changes of the same norm.
-    random_captions : list of str, n_random
+    random : RandomChanges
+        What changes of the same norm in random directions do, all directions as probable.
+    matched : RandomChanges
+        The same for directions in which the states of the fit differ: see
+        :func:`coxlmm.intervention.directions.matched_directions`.
     """
 
     concept: Concept
@@ -75,30 +85,25 @@ class Intervention:
     changed_caption: str
     next_words: list[NextWord] = field(repr=False)
     divergence: float
-    random_divergences: np.ndarray = field(repr=False)
-    random_captions: list[str] = field(repr=False)
+    random: RandomChanges = field(repr=False)
+    matched: RandomChanges = field(repr=False)
 
     @property
     def caption_changed(self) -> bool:
         return self.changed_caption != self.caption
 
     @property
-    def random_caption_changed(self) -> float:
-        """The part of the random directions that change the caption."""
-        return float(np.mean([caption != self.caption for caption in self.random_captions]))
-
-    @property
-    def p_value(self) -> float:
-        """How probable it is that a random direction has at least such a divergence: a Monte Carlo test's estimate.
-
-        ``(1 + those that have) / (1 + n_random)``, which is never 0.
-        """
-        return float((1 + (self.random_divergences >= self.divergence).sum()) / (1 + len(self.random_divergences)))
-
-    @property
     def is_nothing(self) -> bool:
-        """Whether changing the concept does no more than a random change of the same norm would."""
-        return self.p_value > 0.05
+        """Whether changing the concept does no more than any change of that size would."""
+        return is_nothing(self.divergence, self.random.divergences)
+
+    def risers(self, n: int = 5) -> list[NextWord]:
+        """The tokens that became more probable, by how much."""
+        return [w for w in sorted(self.next_words, key=lambda w: w.before - w.after)[:n] if w.after > w.before]
+
+    def fallers(self, n: int = 5) -> list[NextWord]:
+        """The tokens that became less probable, by how much."""
+        return [w for w in sorted(self.next_words, key=lambda w: w.after - w.before)[:n] if w.after < w.before]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -115,29 +120,46 @@ class Intervention:
             "changed_caption": self.changed_caption,
             "next_words": [{"text": w.text, "before": w.before, "after": w.after} for w in self.next_words],
             "divergence": self.divergence,
-            "random_divergences": self.random_divergences.tolist(),
-            "random_captions": self.random_captions,
-            "p_value": self.p_value,
             "is_nothing": self.is_nothing,
+            **{
+                name: {
+                    "divergences": changes.divergences.tolist(),
+                    "captions": changes.captions,
+                    "p_value": p_value(self.divergence, changes.divergences),
+                }
+                for name, changes in (("random", self.random), ("matched", self.matched))
+            },
         }
 
     def __str__(self) -> str:
-        done = f"activation {self.activation:.4g} x {self.factor:g}" + (f" + {self.add:g} typical" * bool(self.add))
-        low, high = np.quantile(self.random_divergences, [0.05, 0.95])
+        done = f"activation {self.activation:.4g} x {self.factor:g}" + f" + {self.add:g} typical" * bool(self.add)
+        said = ", ".join(w.text for w in self.concept.words[:6])
         lines = [
-            f"concept {self.concept.index} {', '.join(w.text for w in self.concept.words[:6])}: {done}, a change of "
-            f"{self.size:.0%} of the state's norm",
+            f"concept {self.concept.index}{' (' + said + ')' if said else ''}: {done}, a change of {self.size:.0%} of "
+            f"the state's norm",
             f"  before  {self.caption}",
-            f"  after   {self.changed_caption if self.caption_changed else '(the same)'}",
-            "  next word        before   after",
-            *(f"    {w.text!r:<14} {w.before:7.1%} {w.after:7.1%}" for w in self.next_words[:8]),
-            f"  divergence {self.divergence:.3g} nats; {len(self.random_divergences)} random directions of equal norm: "
-            f"mean {self.random_divergences.mean():.3g}, 5 to 95% {low:.3g} to {high:.3g}, caption changed by "
-            f"{self.random_caption_changed:.0%} (p = {self.p_value:.2g})",
+            f"  after   {self.changed_caption if self.caption_changed else 'the same'}",
+            f"  {'next word':<18} before  after",
+            *(f"    {w.text!r:<16} {w.before:6.1%} {w.after:6.1%}" for w in self.next_words[:6]),
+            *(f"    {w.text!r:<16} {w.before:6.1%} {w.after:6.1%}  rises" for w in self._more_risers()),
+            f"  divergence {self.divergence:.3g} nats, of {len(self.random.divergences)} random changes of that size:",
+            f"    in any direction            {self._beside(self.random)}",
+            f"    in which the states differ  {self._beside(self.matched)}",
         ]
         if self.is_nothing:
-            lines.append("  no more than a random change does")
+            lines.append("  It does no more than any change of that size.")
         return "\n".join(lines)
+
+    def _more_risers(self) -> list[NextWord]:
+        return [word for word in self.risers(3) if word not in self.next_words[:6]]
+
+    def _beside(self, changes: RandomChanges) -> str:
+        low, high = np.quantile(changes.divergences, [0.05, 0.95])
+        changed = np.mean([caption != self.caption for caption in changes.captions])
+        return (
+            f"mean {changes.divergences.mean():.3g}, 5% to 95% {low:.3g} to {high:.3g}, captions changed "
+            f"{changed:.0%}, p = {p_value(self.divergence, changes.divergences):.2g}"
+        )
 
 
 def intervene(
@@ -151,6 +173,7 @@ def intervene(
     positions: Positions = "word",
     n_random: int = 20,
     seed: int = 0,
+    batch_size: int = 64,
 ) -> Intervention:
     """Changes a concept in the states of the model while it writes, and compares with random changes.
 
@@ -174,9 +197,11 @@ def intervene(
         The state that predicts the word alone, as those that the dictionary is of; or that one and all later ones, each
         by its own activation.
     n_random : int
-        Random directions, each with a change of the same norm.
+        Random directions of either kind, each with a change of the same norm.
     seed : int
         Of the random directions.
+    batch_size : int
+        Captions that are written at a time.
 
     Raises
     ------
@@ -193,7 +218,7 @@ def intervene(
         raise ValueError(f"n_random must be at least 1, got {n_random}")
     if not 0 <= concept < dictionary.n_concepts:
         raise ValueError(f"there is no concept {concept}: the dictionary has 0 to {dictionary.n_concepts - 1}")
-    require_additive(dictionary)
+    require_removable(dictionary)
     states = states_of(dictionary, lmm, image)
     tokens = list(states.tokens[0])
     position = first_changed(lmm, dictionary, tokens)
@@ -205,24 +230,29 @@ def intervene(
     def coefficient(activation: Any) -> Any:
         return (factor - 1) * activation + more
 
-    activation = float(dictionary.encode(states)[0, concept])
+    fork = Fork(lmm, module_of(lmm, dictionary), [open_image(image, 0)], [tokens[:position]], batch_size)
+    activation = float(dictionary.encode(fork.states)[0, concept])
     u = dictionary.components[concept].astype(np.float64)
-    directions = np.stack([0 * u, u, *random_directions(len(u), n_random, seed) * np.linalg.norm(u)])
+    random = isotropic_directions(len(u), n_random, seed), matched_directions(dictionary, n_random, seed)
+    directions = np.concatenate([0 * u[None], u[None], *(np.linalg.norm(u) * unit for unit in random)])
 
     def later(hidden: np.ndarray, rows: slice) -> np.ndarray:
         return (coefficient(dictionary.encode(hidden)[:, concept])[:, None] * directions[rows]).astype(np.float32)
 
-    module = lmm.module_of(dictionary.manifest["layer"], dictionary.manifest.get("stream", "residual"))
-    fork = Fork(lmm, module, [open_image(image, 0)], [tokens[:position]], _BATCH)
-    before, after, *random = fork.branches(
+    branches = fork.branches(
         [0] * len(directions),
         coefficient(activation) * directions,
-        max(1, dictionary.manifest.get("max_new_tokens", _MAX_NEW_TOKENS) - position),
+        max_new_tokens(dictionary, position),
         later if positions == "from-word" else None,
     )
+    before, after, *found = branches
 
-    def caption(branch: Any) -> str:
+    def caption(branch: Branch) -> str:
         return lmm.decode([*tokens[:position], *branch.ids]).strip()
+
+    def random_changes(branches: list[Branch]) -> RandomChanges:
+        divergences = [divergence(before.log_probabilities, branch.log_probabilities) for branch in branches]
+        return RandomChanges(np.array(divergences), [caption(branch) for branch in branches])
 
     return Intervention(
         concept=dictionary.concepts[concept],
@@ -232,22 +262,35 @@ def intervene(
         add=add,
         positions=positions,
         position=position,
-        size=float(abs(coefficient(activation)) * np.linalg.norm(u) / np.linalg.norm(states.X[0])),
+        size=float(abs(coefficient(activation)) * np.linalg.norm(u) / np.linalg.norm(fork.states[0])),
         caption=caption(before),
         changed_caption=caption(after),
         next_words=_next_words(lmm, before.log_probabilities, after.log_probabilities),
         divergence=divergence(before.log_probabilities, after.log_probabilities),
-        random_divergences=np.array([divergence(before.log_probabilities, r.log_probabilities) for r in random]),
-        random_captions=[caption(r) for r in random],
+        random=random_changes(found[:n_random]),
+        matched=random_changes(found[n_random:]),
     )
 
 
-def require_additive(dictionary: ConceptDictionary) -> None:
-    """Raises ValueError for dictionaries whose concepts cannot be taken out of a state."""
+def module_of(lmm: "LMM", dictionary: ConceptDictionary) -> nn.Module:
+    """The module whose output the states of the dictionary are."""
+    return lmm.module_of(dictionary.manifest["layer"], dictionary.manifest.get("stream", "residual"))
+
+
+def max_new_tokens(dictionary: ConceptDictionary, position: int) -> int:
+    """How many tokens may follow the first ``position`` ones of a caption, as in the captions of the fit."""
+    return max(1, dictionary.manifest.get("max_new_tokens", _MAX_NEW_TOKENS) - position)
+
+
+def require_removable(dictionary: ConceptDictionary) -> None:
+    """Raises ValueError for dictionaries whose concepts cannot be taken out of the state that predicts a word."""
     if isinstance(dictionary.estimator, KMeans):
-        raise ValueError("a state is no sum of the centers of k-means, so that none can be taken out of it")
+        raise ValueError("a state is no sum of the centers of k-means: none can be taken out of it")
     if dictionary.manifest.get("normalized"):
-        raise ValueError("the dictionary is of states behind the final norm, which no layer puts out")
+        raise ValueError("the dictionary is of states behind the final norm: no layer puts them out")
+    position = dictionary.manifest.get("position", "predicting")
+    if position in ("visual", "visual-mean"):
+        raise ValueError(f"the dictionary is of states of visual tokens (position={position!r}): they predict no word")
 
 
 def first_changed(lmm: "LMM", dictionary: ConceptDictionary, tokens: list[int]) -> int:
@@ -255,26 +298,11 @@ def first_changed(lmm: "LMM", dictionary: ConceptDictionary, tokens: list[int]) 
     position = dictionary.manifest.get("position", "predicting")
     if position == "prompt":
         return 0
-    if position not in ("predicting", "word"):
-        raise ValueError(f"the dictionary is of states of visual tokens (position={position!r}), not of a word")
     span = WordMatcher.of(dictionary.manifest).find_tokens(lmm.decode_with_spans(tokens))
     if span is None:
         raise ValueError(f"the caption {lmm.decode(tokens)!r} does not have the word {dictionary.word!r}")
     at = span.stop - 1 if dictionary.manifest.get("token") == "last" else span.start
     return at + (position == "word")
-
-
-def random_directions(n_features: int, n: int, seed: int) -> np.ndarray:
-    """Unit vectors, n x n_features, of every direction equally probable."""
-    directions = np.random.default_rng(seed).standard_normal((n, n_features))
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
-
-
-def divergence(before: np.ndarray, after: np.ndarray) -> float:
-    """Kullback-Leibler divergence in nats of two distributions, given as logarithms."""
-    possible = np.isfinite(before)
-    # Rounding may leave a negative number where both are the same.
-    return max(0.0, float(np.exp(before[possible]) @ (before[possible] - after[possible])))
 
 
 def _next_words(lmm: "LMM", before: np.ndarray, after: np.ndarray) -> list[NextWord]:

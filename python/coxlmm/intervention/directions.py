@@ -1,0 +1,70 @@
+"""Random directions to compare with: what a change does that has a concept's size and nothing else of it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from coxlmm.dictionary import SIGNIFICANT, ConceptDictionary
+
+
+@dataclass(frozen=True, eq=False)
+class RandomChanges:
+    """What changes of a concept's size in random directions do.
+
+    Attributes
+    ----------
+    divergences : ndarray, n
+        Of the next-word distributions, in nats.
+    captions : list of str, n
+    """
+
+    divergences: np.ndarray
+    captions: list[str] = field(repr=False)
+
+
+def isotropic_directions(n_features: int, n: int, seed: int) -> np.ndarray:
+    """Unit vectors, n x n_features: every direction is as probable as any other.
+
+    A state has many features, and most directions mean little to the layers above.
+    """
+    return _normalized(np.random.default_rng(seed).standard_normal((n, n_features)))
+
+
+def matched_directions(dictionary: ConceptDictionary, n: int, seed: int) -> np.ndarray:
+    """Unit vectors, n x n_features, in which states differ: drawn with the covariance of the states of the fit.
+
+    Of the states as the dictionary decodes them, ``codes @ components``, which it still has; with those of the states
+    themselves the divergences came out the same.
+    """
+    codes = dictionary.codes.astype(np.float64)
+    weights = np.random.default_rng(seed).standard_normal((n, len(codes))) @ (codes - codes.mean(axis=0))
+    return _normalized(weights @ dictionary.components.astype(np.float64))
+
+
+def p_value(own: float, of_random: np.ndarray) -> float:
+    """How probable it is that a random direction does at least as much: ``(1 + those that do) / (1 + n)``.
+
+    The estimate of a Monte Carlo test, which is never 0: Davison and Hinkley, Bootstrap Methods and their Application,
+    1997, section 4.2.
+    """
+    return float((1 + np.count_nonzero(of_random >= own)) / (1 + len(of_random)))
+
+
+def is_nothing(own: float, of_random: np.ndarray) -> bool:
+    """Whether random directions do as much."""
+    return p_value(own, of_random) > SIGNIFICANT
+
+
+def divergence(before: np.ndarray, after: np.ndarray) -> float:
+    """Kullback-Leibler divergence in nats of two distributions, ``sum p_before * log(p_before / p_after)``.
+
+    Both are given as natural logarithms of probabilities.
+    """
+    possible = np.isfinite(before)
+    # Rounding may leave a negative number where both are the same.
+    return max(0.0, float(np.exp(before[possible]) @ (before[possible] - after[possible])))
+
+
+def _normalized(directions: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions / np.where(norms > 0, norms, 1.0)

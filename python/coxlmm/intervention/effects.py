@@ -1,0 +1,242 @@
+"""All concepts of a dictionary: whether removing them changes what the model says of the images that have them most."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coxlmm import _core
+from coxlmm.dictionary import ConceptDictionary, Effect
+from coxlmm.extraction import Progress, reporting
+from coxlmm.grounding.images import ImageSource, image_finder
+from coxlmm.images import image_size, open_image
+from coxlmm.intervention.branches import Fork
+from coxlmm.intervention.directions import divergence, isotropic_directions, matched_directions, p_value
+from coxlmm.intervention.outcome import first_changed, max_new_tokens, module_of, require_removable
+from coxlmm.models import batches
+from coxlmm.origin import require_origin
+
+if TYPE_CHECKING:
+    from coxlmm.models import LMM
+
+# Images whose captions' beginnings are read at a time.
+_IMAGES = 8
+# Activations are computed again from captions as text: of the length of a sample's activations.
+_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One of those that activate some concepts most.
+
+    Attributes
+    ----------
+    row : int
+        Of the codes.
+    ranks : dict
+        Of these concepts; 0 where it is the sample that activates them most.
+    image
+    prefix : list of int
+        The caption's tokens that come before the changed state.
+    """
+
+    row: int
+    ranks: dict[int, int]
+    image: Any
+    prefix: list[int]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One image without one concept. First the concept's own direction, then all of those, then the matched ones.
+
+    Attributes
+    ----------
+    divergences : ndarray, 1 + 2 n_random
+    changed : tuple of bool
+        Whether the caption changes: by the concept's removal, by a random change, by a matched one.
+    """
+
+    divergences: np.ndarray
+    changed: tuple[bool, ...]
+
+
+def measure_effects(
+    dictionary: ConceptDictionary,
+    lmm: "LMM",
+    images: ImageSource = None,
+    *,
+    n_images: int = 8,
+    n_random: int = 20,
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: Progress = None,
+) -> list[Effect]:
+    """Removes every concept from the states of the images that activate it most, beside random changes of equal norm.
+
+    The captions of the fit are read up to the word; the state there loses ``v * u``, with v the concept's activation
+    and u its vector, and the model goes on greedily. All concepts and images have the same random directions; of these
+    one an image, another one for each, shows how often captions change.
+
+    Parameters
+    ----------
+    dictionary : ConceptDictionary
+    lmm : LMM
+        The model that it is of.
+    images : mapping, callable, sequence, iterable of samples, directory, or None
+        Where the images of the sample ids are: see :func:`coxlmm.grounding.ground_images`.
+    n_images : int
+        For each concept; fewer where fewer activate it.
+    n_random : int
+        Random directions of either kind. Fewer than 19 cannot tell any concept from them at a p of 0.05.
+    seed : int
+        Of the random directions.
+    batch_size : int
+        Captions that the model goes on with at a time.
+    progress : bool or callable
+        As for :meth:`coxlmm.LMM.extract`.
+
+    Returns
+    -------
+    list of Effect, n_components
+        Of a concept that no image activates, that nothing changes.
+
+    Raises
+    ------
+    ValueError
+        If images are missing or unreadable, the model is another one, the samples of the dictionary are no sums of
+        concepts (k-means), or no activation comes out again.
+    """
+    if n_images < 1 or n_random < 1:
+        raise ValueError(f"n_images and n_random must be at least 1, got {n_images} and {n_random}")
+    require_origin(dictionary, lmm)
+    require_removable(dictionary)
+    samples = _most_activating(dictionary, lmm, images, n_images)
+    units = np.concatenate([
+        isotropic_directions(dictionary.components.shape[1], n_random, seed),
+        matched_directions(dictionary, n_random, seed),
+    ])  # fmt: skip
+    trials: list[list[_Trial]] = [[] for _ in range(dictionary.n_concepts)]
+    # Nothing that follows sees the states of the last layer: captions change with the next word or not at all.
+    is_last = dictionary.manifest["layer"] == lmm.n_layers - 1
+    lost = done = 0
+    with reporting(progress, len(samples), "removing concepts") as report:
+        for batch in _of_like_length(samples):
+            pictures = [open_image(sample.image, dictionary.sample_ids[sample.row]) for sample in batch]
+            fork = Fork(lmm, module_of(lmm, dictionary), pictures, [sample.prefix for sample in batch], batch_size)
+            codes = dictionary.encode(fork.states)
+            kept = _kept(codes, dictionary.codes[[sample.row for sample in batch]])
+            pairs = [(i, k) for i in kept for k in batch[i].ranks]
+            removals = [-float(codes[i, k]) * dictionary.components[k].astype(np.float64) for i, k in pairs]
+            turns = [batch[i].ranks[k] % n_random for i, k in pairs]
+            limit = None if is_last else max_new_tokens(dictionary, len(batch[0].prefix))
+            found = _tried(fork, [i for i, _ in pairs], removals, units, turns, limit)
+            for (_, k), trial in zip(pairs, found, strict=True):
+                trials[k].append(trial)
+            lost += len(batch) - len(kept)
+            done += len(batch)
+            report(done)
+    if lost:
+        if lost == len(samples):
+            raise ValueError(
+                f"of none of {lost} images the model has the activations again that the dictionary has of them: are "
+                f"they the same images, and is it the same model?"
+            )
+        warnings.warn(
+            f"{lost} of {len(samples)} images were left out: the model has other activations of them than the "
+            f"dictionary, so they are others, or their captions had other tokens",
+            stacklevel=2,
+        )
+    return [_effect(own, n_random) for own in trials]
+
+
+def _most_activating(dictionary: ConceptDictionary, lmm: "LMM", images: ImageSource, n_images: int) -> list[_Sample]:
+    rows, values = _core.max_activating(dictionary.codes, min(n_images, dictionary.n_samples))
+    ranks: dict[int, dict[int, int]] = {}
+    for k, rank in np.argwhere(values > 0).tolist():
+        ranks.setdefault(int(rows[k, rank]), {})[k] = rank
+    find = image_finder(images, dictionary.sample_ids, {dictionary.sample_ids[row] for row in ranks})
+    samples = []
+    for row, own in sorted(ranks.items()):
+        image = find(dictionary.sample_ids[row])
+        if image is None:
+            raise ValueError(f"there is no image of sample {dictionary.sample_ids[row]!r}: say with images where it is")
+        tokens = lmm.caption_ids(dictionary.captions[row])
+        samples.append(_Sample(row, own, image, tokens[: first_changed(lmm, dictionary, tokens)]))
+    return samples
+
+
+def _of_like_length(samples: list[_Sample]) -> Iterator[list[_Sample]]:
+    """Batches of samples whose captions begin with as many tokens, and whose images have the same size."""
+    groups: dict[Any, list[_Sample]] = {}
+    for sample in samples:
+        groups.setdefault((len(sample.prefix), image_size(sample.image)), []).append(sample)
+    for group in groups.values():
+        yield from batches(group, _IMAGES)
+
+
+def _kept(codes: np.ndarray, of_fit: np.ndarray) -> list[int]:
+    """The samples whose activations are those of the fit."""
+    error = np.linalg.norm(codes - of_fit, axis=1) / np.linalg.norm(of_fit, axis=1)
+    return np.flatnonzero(error <= _TOLERANCE).tolist()
+
+
+def _tried(
+    fork: Fork, origins: list[int], removals: list[np.ndarray], units: np.ndarray, turns: list[int], limit: int | None
+) -> list[_Trial]:
+    """Of every removal from one of the fork's beginnings. ``limit``: see :func:`_changed`."""
+    divergences, asked, differs = [], [], []
+    for origin, removal, turn in zip(origins, removals, turns, strict=True):
+        deltas = np.concatenate([removal[None], np.linalg.norm(removal) * units])
+        before = fork.log_probabilities[origin]
+        after = [branch.log_probabilities for branch in fork.branches([origin] * len(deltas), deltas, 1)]
+        divergences.append(np.array([divergence(before, one) for one in after]))
+        for row in (0, 1 + turn, 1 + len(units) // 2 + turn):
+            asked.append((origin, deltas[row]))
+            differs.append(after[row].argmax() != before.argmax())
+    changed = np.reshape(_changed(fork, asked, np.array(differs, dtype=bool), limit), (-1, 3))
+    return [_Trial(own, tuple(row)) for own, row in zip(divergences, changed.tolist(), strict=True)]
+
+
+def _changed(fork: Fork, asked: list[tuple[int, np.ndarray]], differs: np.ndarray, limit: int | None) -> np.ndarray:
+    """In which of the cases, beginnings and what is added to their states, the caption becomes another.
+
+    ``differs`` says where the next token already does. ``limit`` is how many tokens are looked at; None where later
+    ones cannot change.
+    """
+    open_cases = [] if limit is None else np.flatnonzero(~differs).tolist()
+    if not open_cases:
+        return differs
+    origins = [asked[case][0] for case in open_cases]
+    deltas = [asked[case][1] for case in open_cases]
+    unchanged = sorted(set(origins))
+    all_deltas = np.stack([*(0 * deltas[0] for _ in unchanged), *deltas])
+    ids = [branch.ids for branch in fork.branches([*unchanged, *origins], all_deltas, limit)]
+    before = dict(zip(unchanged, ids, strict=False))
+    changed = differs.copy()
+    changed[open_cases] = [
+        before[origin] != after for origin, after in zip(origins, ids[len(unchanged) :], strict=True)
+    ]
+    return changed
+
+
+def _effect(trials: list[_Trial], n_random: int) -> Effect:
+    if not trials:
+        return Effect(0.0, 0.0, 0.0, 0.0, 1.0, 0, n_random, 0.0, 0.0, 1.0)
+    means = np.mean([trial.divergences for trial in trials], axis=0)
+    own, random, matched = means[0], means[1 : 1 + n_random], means[1 + n_random :]
+    changed = np.mean([trial.changed for trial in trials], axis=0).tolist()
+    return Effect(
+        divergence=float(own),
+        caption_changed=changed[0],
+        random_divergence=float(random.mean()),
+        random_caption_changed=changed[1],
+        p_value=p_value(own, random),
+        n_images=len(trials),
+        n_random=n_random,
+        matched_divergence=float(matched.mean()),
+        matched_caption_changed=changed[2],
+        matched_p_value=p_value(own, matched),
+    )
