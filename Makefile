@@ -1,4 +1,5 @@
 # make demo   set-up and the main job on the demo model: build/demo/report.html
+# make evaluate   set-up, and the demo model's concepts measured beside baselines and chance: build/demo/evaluation.json
 # make test   set-up and all tests, C++ and Python
 # make test-sanitize   the C++ tests under the address and undefined-behaviour sanitizers, then under the thread sanitizer
 # make clean  remove what both built (the virtual environment too)
@@ -20,10 +21,13 @@ BUILD_PACKAGES := scikit-build-core pybind11 cmeel-eigen cmake ninja
 # A warning of an outdated pip is noise in what a new user reads.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-cpp test-python test-sanitize debian-packages clean
+.PHONY: demo evaluate test test-cpp test-python test-sanitize debian-packages clean
 
 demo: $(INSTALL)
 	$(BIN)/coxlmm demo --word $(WORD) --out build/demo
+
+evaluate: $(INSTALL)
+	$(BIN)/python -m coxlmm.demo.evaluate --out build/demo
 
 test: test-cpp test-python
 

@@ -48,7 +48,7 @@ def test_what_has_no_partner_or_the_opposite_is_not_found_again(components):
     fewer = dictionary_of(components[:4])
     assert found_again(one, [fewer]) == pytest.approx([1, 1, 1, 1, 0, 0])
     assert found_again(fewer, [one]) == pytest.approx(np.ones(4))
-    assert stability(dictionary_of(np.eye(3)), [dictionary_of(-np.eye(3))]) == 0
+    assert stability(dictionary_of(np.eye(1)), [dictionary_of(-np.eye(1))]) == 0
 
 
 def test_the_sign_does_not_count_where_activations_have_one(components):
