@@ -315,7 +315,7 @@ def editing(
         if change is None:
             return None
         given = output if isinstance(output, torch.Tensor) else output[0]
-        hidden = _hidden(output, batch).clone()
+        hidden = hidden_of(output, batch).clone()
         hidden[:, -1] = change(hidden[:, -1])
         hidden = hidden.reshape(given.shape)
         return hidden if isinstance(output, torch.Tensor) else (hidden, *output[1:])
@@ -349,7 +349,7 @@ def _recording(
 
     def hook_of(m: int) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            hidden = _hidden(output, batch)
+            hidden = hidden_of(output, batch)
             if record.visual is not None and not kept.states[m]:
                 kept.visual[m] = _at(hidden, record.visual, type(lmm.model).__name__)
             kept.states[m].append(keep(hidden))
@@ -372,7 +372,8 @@ def _at(hidden: torch.Tensor, positions: torch.Tensor, model: str) -> list[torch
     return [states[:n][there.to(states.device)] for states, there in zip(hidden, positions, strict=True)]
 
 
-def _hidden(output: Any, batch: int) -> torch.Tensor:
+def hidden_of(output: Any, batch: int) -> torch.Tensor:
+    """The states that a decoder layer, or a part of one, gave: batch x positions x features."""
     hidden = output[0] if not isinstance(output, torch.Tensor) else output
     if isinstance(hidden, torch.Tensor) and hidden.ndim == 2 and len(hidden) % batch == 0:
         # Mixtures of experts and OPT's MLP put the positions of all sequences in one row.

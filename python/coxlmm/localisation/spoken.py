@@ -12,7 +12,7 @@ from PIL import Image
 
 from coxlmm.architecture import UnsupportedModelError, as_written
 from coxlmm.dictionary import ConceptDictionary
-from coxlmm.generation import Record, continued, read
+from coxlmm.generation import Record, continued, hidden_of, read
 from coxlmm.models import batches
 from coxlmm.words import TokenSpan, WordMatcher
 
@@ -148,7 +148,7 @@ def _leaving(module: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
     left: list[torch.Tensor] = []
 
     def hook(module: torch.nn.Module, args: Any, output: Any) -> None:
-        left.append(output if isinstance(output, torch.Tensor) else output[0])
+        left.append(hidden_of(output, 1))
 
     handle = module.register_forward_hook(hook)
     try:

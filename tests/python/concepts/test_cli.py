@@ -279,6 +279,23 @@ def test_explain_prints_text_or_json(folder, fitted):
     assert json.loads(result.stdout)["caption"] == "a red dog"
 
 
+def test_explain_writes_a_page_with_heat_maps(folder, fitted, tmp_path):
+    image = tmp_path / "<i>.png"
+    shutil.copy(folder / "images" / "0.png", image)
+    arguments = ["explain", fitted[0], image, "--model", folder / "model", "--out", tmp_path / "page.html"]
+    assert "explanation: " in run(*arguments).stderr
+    page = (tmp_path / "page.html").read_text()
+    assert "<title>&lt;i&gt;.png</title>" in page
+    assert "default-src 'none'" in page
+    assert "a red <mark>dog</mark>" in page
+    assert page.count("data:image/png;base64,") == 1  # one concept is active, and has a map
+    assert run(*arguments, "--heat-maps", "none").exit_code == 0
+    assert "data:image/png;base64," not in (tmp_path / "page.html").read_text()
+    document = json.loads(run(*arguments[:-2], "--json", "--heat-maps", "occlusion").stdout)
+    assert document["heat_method"] == "occlusion"
+    assert len(document["concepts"][0]["heat"]) == 8
+
+
 def failure(result):
     """The one line that a command printed when it failed."""
     assert result.exit_code == 1
