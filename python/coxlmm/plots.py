@@ -150,7 +150,7 @@ def _tile(axes: "Axes", hit: ImageHit, left: float, bottom: float, side: float, 
 
 
 def _lines(figure: "Figure", words: list[str], width: float) -> list[str]:
-    """The words, comma after comma, in lines no wider than a panel; the last ends in dots where more would follow."""
+    """The words in lines no wider than a panel; of more than a few lines the last ends in dots."""
     lines = [""]
     for i, word in enumerate(words):
         piece = word + ("," if i < len(words) - 1 else "")
@@ -159,14 +159,15 @@ def _lines(figure: "Figure", words: list[str], width: float) -> list[str]:
             lines[-1] = longer
         else:
             lines.append(piece)
-    kept = lines[:_MOST_LINES]
-    kept = [_cut(figure, line, width) for line in kept]
-    return [*kept[:-1], f"{kept[-1].rstrip('…')}…"] if len(lines) > _MOST_LINES else kept
+    shown = [_cut(figure, line, width) for line in lines[:_MOST_LINES]]
+    if len(lines) > _MOST_LINES:
+        shown[-1] = _cut(figure, lines[_MOST_LINES - 1].rstrip(","), width, more=True)
+    return shown
 
 
-def _cut(figure: "Figure", line: str, width: float) -> str:
-    """A word alone may be wider than a panel."""
-    if _width(figure, line) <= width:
+def _cut(figure: "Figure", line: str, width: float, *, more: bool = False) -> str:
+    """A word alone may be wider than a panel; dots say that there is more."""
+    if not more and _width(figure, line) <= width:
         return line
     while line and _width(figure, f"{line}…") > width:
         line = line[:-1]
