@@ -2,9 +2,10 @@
 
 import http.server
 import threading
+from dataclasses import replace
 
 import pytest
-from report.visit import Visit
+from report.visit import Visit, to_samples
 
 from coxlmm.grounding import Word
 
@@ -53,3 +54,84 @@ def test_it_opens_from_disk_without_an_error_or_a_request(dictionary, visit, chr
     visited.page.wait_for_load_state("load")
     visited.close()
     assert sorted(asked) == ["/css", "/img", "/js"]
+
+
+# Each would set window.pwned, were it anything else than text where it is shown.
+HOSTILE = [
+    "</script><script>pwned = 1</script>",
+    '"><img src=x onerror="pwned = 1">',
+    "<!--<script>pwned = 1",
+    "javascript:pwned = 1",
+    "' onfocus=pwned=1 autofocus tabindex=0 x='",
+    "\u2028</title></style><svg onload=pwned=1>{{ 7 * 7 }}",
+    "]]>\u202e\x00&lt;b&gt;<iframe srcdoc='<script>parent.pwned = 1</script>'>",
+]
+
+
+@pytest.fixture
+def hostile(full):
+    """The full dictionary, with an attack wherever text came from outside."""
+    n, k = full.n_samples, full.n_concepts
+    names = [f"{HOSTILE[i % len(HOSTILE)]} {i}" for i in range(n)]
+    captions = [f"{HOSTILE[i % len(HOSTILE)]} a dog {i}" for i in range(n)]
+    renamed = dict(zip(full.sample_ids, range(n), strict=True))
+    return replace(
+        full,
+        sample_ids=names,
+        captions=captions,
+        words=[[Word(text, 5.0) for text in HOSTILE] for _ in range(k)],
+        raw_words=[[Word(text, 5.0) for text in HOSTILE] for _ in range(k)],
+        images=[
+            [replace(h, sample_id=names[renamed[h.sample_id]], caption=captions[renamed[h.sample_id]]) for h in row]
+            for row in full.images
+        ],
+        manifest=full.manifest | {"model_id": HOSTILE[0], "prompt": HOSTILE[1], "layer_name": HOSTILE[2]},
+    )
+
+
+def seen(text):
+    """As a browser shows it: what is no character is replaced or left out, and spaces are one."""
+    return " ".join(text.replace("\x00", "").replace("\ufffd", "").split())
+
+
+def test_no_text_of_others_does_anything_and_all_of_it_is_shown(hostile, visit, tmp_path):
+    page = visit(hostile.report(tmp_path / "r.html", title=HOSTILE[1]))
+    assert page.title() == HOSTILE[1]
+    assert page.locator("h1").inner_text() == HOSTILE[1]
+    words = page.locator("#concept-0 .words bdi").all_text_contents()
+    assert [seen(word) for word in words] == [seen(text) for text in HOSTILE]
+    titles = page.locator("#concept-0 figure").evaluate_all("all => all.map(a => a.title)")
+    assert [seen(title) for title in titles] == [seen(hit.sample_id) for hit in hostile.images[0]]
+    page.locator("#search").fill(HOSTILE[0])
+    assert page.locator(".cards > .card >> visible=true").count() == 6
+    to_samples(page)
+    captions = page.locator(".sample .caption").all_text_contents()
+    assert captions
+    assert all(caption.startswith(HOSTILE[0]) and " a dog " in caption for caption in captions)
+    page.locator("#search").fill("")
+    page.locator("#concept-0 h3 a").click()
+    for scored in (0, 1):
+        texts = page.locator("#view .scores").nth(scored).locator("bdi").all_text_contents()
+        assert [seen(text) for text in texts] == [seen(text) for text in HOSTILE]
+    page.locator("#view-samples").click()
+    assert page.evaluate("typeof pwned") == "undefined"
+    assert page.locator("iframe, img, svg[onload]").count() == 0
+
+
+def test_only_the_pages_own_script_may_run(full_report, chromium, server):
+    origin, asked = server
+    visited = Visit(chromium, full_report)
+    ways = [
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'pwned = 1'}))",
+        "document.body.insertAdjacentHTML('beforeend', '<svg onload=\"pwned = 1\"></svg>')",
+        "setTimeout('pwned = 1')",
+        "document.body.append(Object.assign(document.createElement('img'), {src: origin + '/x.png'}))",
+        "fetch(origin + '/x').catch(() => {})",
+    ]
+    for way in ways:
+        visited.page.evaluate(f"origin => {{ {way}; }}", origin)
+    visited.page.wait_for_function("performance.now() > 0")
+    assert visited.page.evaluate("typeof pwned") == "undefined"
+    visited.close()
+    assert len([line for line in visited.console if "Content Security Policy" in line]) >= len(ways)
+    assert asked == []
