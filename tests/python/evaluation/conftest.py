@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from concepts.world import PROMPT, SENTENCES
-from evaluation.judges import bert_path
 from tiny_models import SpeakingLlava, byte_level_tokenizer, image, one_thread  # noqa: F401 (a fixture of every test)
 
 from coxlmm import LMM, ConceptDictionary, SemiNMF, States
+from coxlmm.demo.evaluate import installed_bert
 from coxlmm.evaluation import BertModel
 
 OTHER_WORDS = ["boat", "house", "tree", "train", "music", "seven", "window", "paper", "river", "stone", "cloud", "lamp"]
@@ -12,7 +12,7 @@ OTHER_WORDS = ["boat", "house", "tree", "train", "music", "seven", "window", "pa
 
 @pytest.fixture(scope="session")
 def bert():
-    return BertModel(bert_path())
+    return BertModel(installed_bert())
 
 
 @pytest.fixture(scope="session")

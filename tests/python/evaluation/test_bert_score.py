@@ -4,8 +4,8 @@ import sys
 
 import pytest
 from bert_score import score
-from evaluation.judges import bert_path
 
+from coxlmm.demo.evaluate import installed_bert
 from coxlmm.evaluation import BertModel
 
 CAPTION = "a red dog on the grass"
@@ -15,7 +15,7 @@ REFERENCES = [[CAPTION], [CAPTION], [CAPTION], ["a cat", CAPTION]]
 
 def test_it_is_the_packages_own(bert):
     found = bert.score(TEXTS, REFERENCES)
-    own = score(TEXTS, REFERENCES, model_type=bert_path(), num_layers=6)
+    own = score(TEXTS, REFERENCES, model_type=installed_bert(), num_layers=6)
     for ours, theirs in zip(found, own, strict=True):
         assert ours == pytest.approx(theirs.numpy(), abs=1e-5)
     assert bert.n_layers == 6
@@ -35,10 +35,10 @@ def test_a_pair_that_is_known_is_not_computed_again(bert, monkeypatch):
 
 
 def test_the_layer_is_chosen(bert):
-    assert BertModel(bert_path(), 2).score(["boat"], [["a dog"]]).f1 != bert.score(["boat"], [["a dog"]]).f1
+    assert BertModel(installed_bert(), 2).score(["boat"], [["a dog"]]).f1 != bert.score(["boat"], [["a dog"]]).f1
 
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "bert_score", None)
     with pytest.raises(ImportError, match=r'pip install "coxlmm\[evaluation\]"'):
-        BertModel(bert_path())
+        BertModel(installed_bert())

@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from evaluation.judges import bert_path, tiny_clip
+from evaluation.judges import tiny_clip
 from typer.testing import CliRunner
 
 from coxlmm import LMM, ConceptDictionary
 from coxlmm.cli import app
+from coxlmm.demo.evaluate import installed_bert
 
 
 def run(*arguments):
@@ -50,7 +51,8 @@ def asked(folder):
 def test_unseen_images_are_captioned_and_judged(folder, asked, tmp_path):
     result = run(
         *asked, "--images", folder / "unseen", "--references", folder / "captions.jsonl", "--clip", folder / "clip",
-        "--bert", bert_path(), "--out", tmp_path / "evaluation.json", "--plot", tmp_path / "evaluation.png", "--update",
+        "--bert", installed_bert(), "--out", tmp_path / "evaluation.json", "--plot", tmp_path / "evaluation.png",
+        "--update",
     )  # fmt: skip
     written = json.loads((tmp_path / "evaluation.json").read_text())
     assert written["settings"]["n_held_out"] == 6

@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from evaluation.judges import bert_path, tiny_clip
+from evaluation.judges import tiny_clip
 from sklearn.base import BaseEstimator
 
 from coxlmm import PCA, ConceptDictionary, KMeans, SemiNMF
+from coxlmm.demo.evaluate import installed_bert
 from coxlmm.estimators import Whitened
 from coxlmm.evaluation import ClipModel, Evaluation, evaluate
 from coxlmm.evaluation.baselines import RandomStates, SignedNMF, baselines, share_of_l1
@@ -178,7 +179,9 @@ def test_samples_that_activate_nothing_are_counted_and_not_judged(lmm, states, u
     held_out = unseen[0].subset(slice(None))
     held_out.X = held_out.X.copy()
     held_out.X[:5] *= -1
-    found = evaluate(sparse, lmm, states, held_out, bert=bert_path(), n_seeds=1, methods={}, n_words=1, contrast="none")
+    found = evaluate(
+        sparse, lmm, states, held_out, bert=installed_bert(), n_seeds=1, methods={}, n_words=1, contrast="none"
+    )
     whole = evaluate(
         sparse, lmm, states, held_out.subset(slice(5, None)), bert=bert, n_seeds=1, methods={}, n_words=1,
         contrast="none",

@@ -1,0 +1,63 @@
+"""What ``make evaluate`` runs, on few scenes."""
+
+import json
+import subprocess
+import sys
+from itertools import count, islice
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from coxlmm.demo import evaluate, model, world
+
+
+@pytest.fixture(scope="module")
+def out(demo_lmm, demo_model_cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo")
+    (out / model.NAME).symlink_to(Path(demo_model_cache["XDG_CACHE_HOME"]) / "coxlmm" / model.NAME)
+    options = ["--word", "dog", "--n-train", "40", "--n-test", "32", "--n-seeds", "2", "--out", str(out)]
+    command = [sys.executable, "-m", "coxlmm.demo.evaluate", *options]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return out
+
+
+def figures(value):
+    """All figures with a spread in nested JSON values."""
+    if isinstance(value, dict):
+        if "values" in value and "mean" in value:
+            yield value
+        else:
+            for inner in value.values():
+                yield from figures(inner)
+
+
+def test_every_figure_has_its_spread_by_method_and_measure(out):
+    written = json.loads((out / "evaluation.json").read_text())
+    methods = written["evaluation"]["dog"]["methods"]
+    assert {"semi_nmf", "whitened_semi_nmf", "simple", "pca", "kmeans", "nmf", "random_words"} < set(methods)
+    for method in ("semi_nmf", "simple", "pca", "kmeans", "nmf"):
+        assert {"bert_score_f1", "overlap", "held_out_error", "mean_active", "stability"} < set(methods[method])
+    assert {figure["n_seeds"] for method in methods for figure in methods[method].values()} == {1, 2}
+    assert methods["random_words"]["bert_score_f1"]["mean"] < methods["semi_nmf"]["bert_score_f1"]["mean"] < 1
+    assert written["evaluation"]["dog"]["left_out"] == {"clip_score": "no CLIP was given"}
+    assert len(list(figures(written))) > 100
+    assert written["settings"]["layer"] == 29
+
+
+def test_recovery_has_the_worlds_factors(out):
+    recovered = json.loads((out / "evaluation.json").read_text())["recovery"]["dog"]
+    assert {"tint", "order"} <= set(recovered) <= set(evaluate.FACTORS)
+    for factor in recovered.values():
+        assert {"concept_auc", "probe_auc", "random_auc"} <= set(factor)
+        assert 0 <= factor["probe_auc"] <= 1
+
+
+def test_plots_and_states_are_left_and_these_are_used_again(out):
+    assert all((out / f"{kind}-dog-29.png").stat().st_size > 10_000 for kind in ("evaluation", "choice"))
+    shown = list(islice(world.scenes("test", count(), "dog"), 72))
+    kept = evaluate._states(None, "dog", [29], shown, out / "states-dog", Console())  # no model: nothing is extracted
+    assert set(kept[29].sample_ids) <= {scene.id for scene in shown}
+    with pytest.raises(AttributeError):
+        evaluate._states(None, "dog", [29], shown[1:], out / "states-dog", Console(quiet=True))
