@@ -85,7 +85,7 @@ def main() -> None:
         spoken = Spoken(dictionary, lmm, scene.image, tokens)
         top = [int(k) for k in np.argsort(-codes)[: args.concepts] if codes[k] > 0]
         for method in METHODS:
-            (maps,) = heat_maps_of(dictionary, lmm, [scene.image], [tokens], [top], method)
+            (maps,) = heat_maps_of([spoken], [top], method)
             shape = maps[top[0]].shape
             orders = [np.argsort(-maps[k], axis=None, kind="stable") for k in top]
             if method == METHODS[0]:

@@ -287,11 +287,16 @@ class ConceptDictionary:
         return self
 
     def _rank_of_word(self, lmm: "LMM", normalized: bool) -> int | None:
-        """See :func:`coxlmm.grounding.rank_of_word`; None where states do not predict the word."""
+        """See :func:`coxlmm.grounding.rank_of_word`; of several words the worst; None where states predict none."""
         if not self.word or self.manifest.get("position", "predicting") != "predicting":
             return None
-        mean = self.decode(self.codes[:_BLOCK]).mean(axis=0)
-        return rank_of_word(mean, lmm, self.word, inflections=self.manifest.get("inflections"), normalized=normalized)
+        of_row = np.array([self.word] * self.n_samples if self.sample_words is None else self.sample_words)
+        means = {word: self.decode(self.codes[of_row == word][:_BLOCK]).mean(axis=0) for word in set(of_row.tolist())}
+        inflections = self.manifest.get("inflections")
+        return max(
+            rank_of_word(mean, lmm, word, inflections=inflections, normalized=normalized)
+            for word, mean in means.items()
+        )
 
     def localise(self, lmm: "LMM", *, images: ImageSource = None, **options: Any) -> "ConceptDictionary":
         """Finds where in its images every concept is: see :func:`coxlmm.localisation.localise`."""

@@ -1,5 +1,6 @@
 """One image -> the concepts behind a word of its caption."""
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ from coxlmm.dictionary import Concept, ConceptDictionary
 from coxlmm.estimators import KMeans
 from coxlmm.grounding import thumbnail
 from coxlmm.images import open_image
-from coxlmm.localisation import DEFAULT_METHOD, Method, as_heat, heat_maps_of, require_method
+from coxlmm.localisation import DEFAULT_METHOD, Method, Spoken, as_heat, heat_maps_of, require_method
 from coxlmm.origin import require_origin
 from coxlmm.settings import options_of
 from coxlmm.states import States
@@ -170,9 +171,10 @@ def explain(
 ) -> Explanation:
     """Captions an image and decomposes the state that predicts the dictionary's word.
 
-    The state is extracted exactly as those of the fit were: same layer and position, and same options of matching. A
-    dictionary of the states at every visual token explains them all: activations are means over the tokens, and each
-    concept's heat map is its activations themselves.
+    The state is extracted exactly as those of the fit were: same layer and position, and same options of matching. Of
+    the words that share a dictionary, the one that comes first in the caption is explained. A dictionary of the states
+    at every visual token explains them all: activations are means over the tokens, and each concept's heat map is its
+    activations themselves.
 
     Parameters
     ----------
@@ -210,8 +212,8 @@ def explain(
     maps, without_heat = {}, None
     if method is not None:
         try:
-            picture, tokens = open_image(image, 0), states.tokens[0]
-            (maps,) = heat_maps_of(dictionary, lmm, [picture], [tokens], [list(active)], method)
+            spoken = Spoken(dictionary, lmm, open_image(image, 0), states.tokens[0], states.manifest.get("word"))
+            (maps,) = heat_maps_of([spoken], [list(active)], method)
         except UnsupportedModelError as error:
             if heat_maps != "auto":
                 raise
@@ -220,8 +222,8 @@ def explain(
     concepts = dictionary.concepts
     return Explanation(
         caption=states.captions[0],
-        word=dictionary.word,
-        span=_span(dictionary, states.captions[0]),
+        word=states.manifest.get("word"),
+        span=_span(states),
         position=int(states.positions[0]),
         activations=activations,
         concepts=[
@@ -247,7 +249,7 @@ def explain(
 
 def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
     """The state of one image, extracted as those that the dictionary was fitted to were; all of them where it is of
-    every visual token.
+    every visual token. Its manifest has the word, where several share the dictionary.
 
     Raises
     ------
@@ -257,7 +259,9 @@ def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
     require_origin(dictionary, lmm)
     options = options_of(dictionary.manifest)
     try:
-        return lmm.extract([image], dictionary.word, batch_size=1, on_error="raise", workers=0, **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*there are no states of it")  # one of the words is enough
+            found = lmm.extract([image], dictionary.word, batch_size=1, on_error="raise", workers=0, **options)
     except WordNotFoundError as error:
         limit = {key: options[key] for key in ("max_new_tokens",) if key in options}
         raise WordNotFoundError(
@@ -265,15 +269,19 @@ def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
             f"{dictionary.word!r}: a dictionary explains the state that predicts its word, so give an image for which "
             f"the model uses it"
         ) from error
+    if isinstance(found, States):
+        return found
+    return min((states for states in found.values() if len(states)), key=lambda states: states.positions[0])
 
 
-def _span(dictionary: ConceptDictionary, caption: str) -> tuple[int, int]:
-    """Where in a caption the dictionary's word is."""
-    if dictionary.word is None:
+def _span(states: States) -> tuple[int, int]:
+    """Where in the caption the word is."""
+    if states.manifest.get("word") is None:
         return 0, 0
-    span = WordMatcher.of(dictionary.manifest).find(caption)
+    span = WordMatcher.of(states.manifest).find(states.captions[0])
     if span is None:  # stripping spaces cannot remove a word
-        raise RuntimeError(f"the word {dictionary.word!r} was found in the generated tokens but not in {caption!r}")
+        word = states.manifest["word"]
+        raise RuntimeError(f"{word!r} was found in the generated tokens but not in {states.captions[0]!r}")
     return span
 
 

@@ -1,7 +1,7 @@
 """Heat maps of images: of the concepts of one, and of every image that grounds a dictionary."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
@@ -18,7 +18,7 @@ from coxlmm.models import batches
 from coxlmm.origin import require_origin
 from coxlmm.samples import Sample
 from coxlmm.settings import options_of
-from coxlmm.states import States
+from coxlmm.states import StatesGroup
 from coxlmm.words import WordNotFoundError
 
 if TYPE_CHECKING:
@@ -40,22 +40,15 @@ def require_method(dictionary: ConceptDictionary, method: str) -> None:
 
 
 def heat_maps_of(
-    dictionary: ConceptDictionary,
-    lmm: "LMM",
-    images: Sequence[Image.Image],
-    tokens: Sequence[list[int] | None],
-    concepts: Sequence[Sequence[int]],
-    method: Method,
-    batch_size: int = 16,
+    spoken: Sequence[Spoken], concepts: Sequence[Sequence[int]], method: Method, batch_size: int = 16
 ) -> list[dict[int, np.ndarray]]:
     """Maps of some concepts of each image, as they come: of any size and, but for "states", of either sign.
 
     Parameters
     ----------
-    dictionary, lmm
-    images : sequence of PIL images
-    tokens : sequence of lists of int, or None
-        Those of each image's caption, for "gradient" and "occlusion": an image without has no map there.
+    spoken : sequence of Spoken
+        Images with their captions, of one dictionary and model. Where there are no tokens of a caption, there is no map
+        by "gradient" and "occlusion".
     concepts : sequence of sequences of int
         For each image.
     method : {"states", "gradient", "occlusion"}
@@ -69,28 +62,28 @@ def heat_maps_of(
     Raises
     ------
     ValueError
-        If there is no such method.
+        If there is no such method, or none for the dictionary.
     UnsupportedModelError
         If the method needs to know where in the image visual tokens lie, and they are in no grid.
     """
-    require_method(dictionary, method)
-    if method == "states":
-        found = []
-        for batch in batches(zip(images, concepts, strict=True), batch_size):
-            maps = states_maps(dictionary, lmm, [image for image, _ in batch])
-            found += [{k: of_all[k] for k in wanted} for of_all, (_, wanted) in zip(maps, batch, strict=True)]
-        return found
     found = []
-    for image, said, wanted in zip(images, tokens, concepts, strict=True):
-        if said is None or not wanted:
-            found.append({})
+    for batch in batches(zip(spoken, concepts, strict=True), batch_size):
+        for one, _ in batch:
+            require_method(one.dictionary, method)
+        if method == "states":
+            maps = states_maps(batch[0][0].dictionary, batch[0][0].lmm, [one.image for one, _ in batch])
+            found += [{k: of_all[k] for k in wanted} for of_all, (_, wanted) in zip(maps, batch, strict=True)]
             continue
-        spoken = Spoken(dictionary, lmm, image, said)
-        if method == "gradient":
-            maps = gradient_maps(spoken, wanted)
-        else:
-            maps = occlusion_maps(spoken, wanted, batch_size=batch_size)
-        found.append(dict(zip(wanted, maps, strict=True)))
+        for one, wanted in batch:
+            if one.tokens is None or not wanted:
+                found.append({})
+                continue
+            own = (
+                gradient_maps(one, wanted)
+                if method == "gradient"
+                else occlusion_maps(one, wanted, batch_size=batch_size)
+            )
+            found.append(dict(zip(wanted, own, strict=True)))
     return found
 
 
@@ -141,27 +134,20 @@ def localise(
         raise ValueError("the dictionary is not grounded yet: call ground(lmm, images=...) before localise")
     require_method(dictionary, method)
     require_origin(dictionary, lmm)
-    concepts: dict[str, list[int]] = {}
+    word_of = _words(dictionary)
+    wanted: dict[tuple[str, str | None], list[int]] = {}
     for k, hits in enumerate(dictionary.images):
         for hit in hits:
-            concepts.setdefault(hit.sample_id, []).append(k)
-    find = image_finder(images, dictionary.sample_ids, set(concepts))
+            wanted.setdefault((hit.sample_id, word_of(hit.sample_id, k)), []).append(k)
+    find = image_finder(images, dictionary.sample_ids, {name for name, _ in wanted})
     maps: dict[tuple[str, int], np.ndarray] = {}
-    for batch in batches(concepts, batch_size):
-        opened = {name: open_image(image, name) for name in batch if (image := find(name)) is not None}
-        if not opened:
-            continue
-        tokens = {} if method == "states" else _tokens(dictionary, lmm, opened)
-        found = heat_maps_of(
-            dictionary,
-            lmm,
-            list(opened.values()),
-            [tokens.get(name) for name in opened],
-            [concepts[name] for name in opened],
-            method,
-            batch_size,
-        )
-        maps |= {(name, k): values for name, of in zip(opened, found, strict=True) for k, values in of.items()}
+    for batch in batches(wanted, batch_size):
+        opened = {name: open_image(image, name) for name, _ in batch if (image := find(name)) is not None}
+        there = [key for key in batch if key[0] in opened]
+        tokens = {} if method == "states" or not there else _tokens(dictionary, lmm, opened)
+        spoken = [Spoken(dictionary, lmm, opened[name], tokens.get((name, word)), word) for name, word in there]
+        found = heat_maps_of(spoken, [wanted[key] for key in there], method, batch_size)
+        maps |= {(name, k): values for (name, _), of in zip(there, found, strict=True) for k, values in of.items()}
     largest = np.zeros(dictionary.n_concepts)
     for (_, k), values in maps.items():
         largest[k] = max(largest[k], values.max())
@@ -175,28 +161,45 @@ def localise(
     return dictionary
 
 
-def _tokens(dictionary: ConceptDictionary, lmm: "LMM", images: Mapping[str, Image.Image]) -> dict[str, list[int]]:
-    """The tokens of the captions in which the dictionary's word was found, by sample id."""
-    options = options_of(dictionary.manifest)
-    captions = dict(zip(dictionary.sample_ids, dictionary.captions, strict=True))
+def _words(dictionary: ConceptDictionary) -> Callable[[str, int], str | None]:
+    """At which word of a sample a concept is active most, where several share the dictionary."""
+    words = dictionary.sample_words
+    if words is None:
+        return lambda name, k: dictionary.word
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(dictionary.sample_ids):
+        rows.setdefault(name, []).append(row)
+    return lambda name, k: words[max(rows[name], key=lambda row: dictionary.codes[row, k])]
+
+
+def _tokens(
+    dictionary: ConceptDictionary, lmm: "LMM", images: Mapping[str, Image.Image]
+) -> dict[tuple[str, str | None], list[int]]:
+    """The tokens of the captions in which a word of the dictionary was found, by sample id and word."""
+    words = dictionary.word if isinstance(dictionary.word, list) else [dictionary.word]
     if dictionary.manifest.get("decoding") == "teacher-forced":
-        return {name: lmm.caption_ids(captions[name]) for name in images}
+        captions = dict(zip(dictionary.sample_ids, dictionary.captions, strict=True))
+        return {(name, word): lmm.caption_ids(captions[name]) for name in images for word in words}
+    said = {}
     try:
-        states = lmm.extract(
-            [Sample(image, name) for name, image in images.items()],
-            dictionary.word,
-            batch_size=len(images),
-            workers=0,
-            on_error="raise",
-            **options,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*there are no states of it")  # of some of the words, here
+            found = lmm.extract(
+                [Sample(image, name) for name, image in images.items()],
+                None if dictionary.word is None else words,
+                batch_size=len(images),
+                workers=0,
+                on_error="raise",
+                **options_of(dictionary.manifest),
+            )
+        for word, states in found.items() if isinstance(found, StatesGroup) else [(None, found)]:
+            said |= {(name, word): tokens for name, tokens in zip(states.sample_ids, states.tokens, strict=True)}
     except WordNotFoundError:
-        states = States(np.empty((0, 1)), [], [], np.empty(0), tokens=[])
-    said = dict(zip(states.sample_ids, states.tokens or [], strict=True))
-    lost = [name for name in images if name not in said]
+        pass  # of none of these images
+    lost = set(images) - {name for name, _ in said}
     if lost:
         warnings.warn(
-            f"{len(lost)} images have no heat map, the first is {lost[0]!r}: the model's caption no longer contains "
+            f"{len(lost)} images have no heat map, one is {min(lost)!r}: the model's caption no longer contains "
             f"{dictionary.word!r}; is it the model, with the prompt, that the dictionary is of?",
             stacklevel=3,
         )

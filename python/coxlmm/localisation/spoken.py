@@ -30,14 +30,17 @@ class Spoken:
         Which says at which layer and position the state is.
     lmm : LMM
     image : PIL image
-    tokens : list of int
-        Those of the caption.
+    tokens : list of int, or None
+        Those of the caption; not needed for what the visual tokens alone say.
+    word : str, optional
+        Which one, where several share the dictionary. Default: the one that comes first.
     """
 
     dictionary: ConceptDictionary
     lmm: "LMM"
     image: Image.Image
-    tokens: list[int]
+    tokens: list[int] | None = None
+    word: str | None = None
 
     @cached_property
     def steps(self) -> list[int]:
@@ -54,9 +57,10 @@ class Spoken:
 
     def _span(self) -> TokenSpan:
         decoded = self.lmm.decode_with_spans(self.tokens)
-        span = WordMatcher.of(self.dictionary.manifest).find_tokens(decoded)
+        word = self.word or self.dictionary.word
+        span = WordMatcher.of({**self.dictionary.manifest, "word": word}).find_tokens(decoded)
         if span is None:
-            raise ValueError(f"the caption {decoded.text!r} does not contain the word {self.dictionary.word!r}")
+            raise ValueError(f"the caption {decoded.text!r} does not contain the word {word!r}")
         return span
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from coxlmm import LMM, PCA, ConceptDictionary, KMeans, SemiNMF
-from coxlmm.localisation import heat_maps_of
+from coxlmm.localisation import Spoken, heat_maps_of
 from coxlmm.report import report_html
 from coxlmm.words import WordNotFoundError
 
@@ -146,7 +146,7 @@ def test_every_concept_has_its_heat_map(dog_dictionary, lmm, speaker, method):
     explanation = dog_dictionary.explain(lmm, speaker.images[0], heat_maps=method)
     (top,) = explanation.concepts
     k = top.concept.index
-    (maps,) = heat_maps_of(dog_dictionary, lmm, [speaker.images[0]], [explanation.tokens], [[k]], method)
+    (maps,) = heat_maps_of([Spoken(dog_dictionary, lmm, speaker.images[0], explanation.tokens)], [[k]], method)
     assert (explanation.heat_method, explanation.without_heat) == (method, None)
     expected = np.maximum(maps[k], 0) / (maps[k].max() if maps[k].max() > 0 else 1)
     np.testing.assert_allclose(top.heat, expected, atol=1e-6)
@@ -198,3 +198,15 @@ def test_an_image_of_a_dictionary_without_a_word_is_explained(lmm, speaker):
     explanation = dictionary.explain(lmm, speaker.images[1], heat_maps="occlusion")
     np.testing.assert_allclose(explanation.activations, dictionary.encode(states)[1], atol=1e-5)
     assert explanation.concepts[0].heat.max() == 1
+
+
+def test_of_several_words_the_first_is_explained(lmm, speaker):
+    states = lmm.extract(speaker.images, ["blue", "dog", "cat"])
+    dictionary = ConceptDictionary.fit(states, SemiNMF(3, l1=0.01, random_state=0)).ground(lmm, images=speaker.images)
+    explained = [dictionary.explain(lmm, speaker.images[i]) for i in (0, 2, 6)]
+    assert [(e.word, e.caption[slice(*e.span)], e.position) for e in explained] == [
+        ("dog", "dog", 2), ("blue", "blue", 1), ("cat", "cat", explained[2].position)
+    ]  # fmt: skip
+    for explanation, word, row in zip(explained, ("dog", "blue", "cat"), (0, 0, 0), strict=True):
+        codes = dictionary.encode(states[word])[row]
+        np.testing.assert_allclose(explanation.activations, codes, atol=1e-4)

@@ -10,6 +10,7 @@ from tiny_models import image, tiny_idefics3, tiny_llava
 
 from coxlmm import LMM, ConceptDictionary, SemiNMF
 from coxlmm.architecture import UnsupportedModelError
+from coxlmm.grounding import ground_images
 from coxlmm.localisation import Grid, Spoken, faithfulness, grid_of, heat_maps_of
 from coxlmm.localisation.alteration import covered
 from coxlmm.localisation.maps import code_gradients, gradient_maps, occlusion_maps
@@ -66,7 +67,7 @@ def plain_hidden(lmm, picture, tokens, embeddings=None):
 def test_states_map_is_the_code_of_each_visual_token(tiny, of_dictionary):
     lmm, _ = tiny
     dictionary, states = of_dictionary
-    maps = heat_maps_of(dictionary, lmm, IMAGES[:3], [None] * 3, [[0, 2]] * 3, "states", batch_size=2)
+    maps = heat_maps_of([Spoken(dictionary, lmm, i) for i in IMAGES[:3]], [[0, 2]] * 3, "states", batch_size=2)
     for picture, tokens, found in zip(IMAGES, states.tokens, maps, strict=False):
         ids, hidden = plain_hidden(lmm, picture, tokens)
         visual = hidden[LAYER + 1][0][ids == lmm.model.config.image_token_id]
@@ -210,14 +211,42 @@ def test_every_grounded_image_has_a_map_and_maps_of_a_concept_compare(tiny, dict
     tokens = lmm.extract(IMAGES, dictionary.word, layer=LAYER, max_new_tokens=8).tokens
     for k, hits in enumerate(dictionary.images):
         numbers = [int(hit.sample_id) for hit in hits]
-        pictures, said = [IMAGES[i] for i in numbers], [tokens[i] for i in numbers]
-        raw = [of[k] for of in heat_maps_of(dictionary, lmm, pictures, said, [[k]] * len(hits), method)]
+        spoken = [Spoken(dictionary, lmm, IMAGES[i], tokens[i]) for i in numbers]
+        raw = [of[k] for of in heat_maps_of(spoken, [[k]] * len(hits), method)]
         largest = max(values.max() for values in raw)
         for hit, values in zip(hits, raw, strict=True):
             assert hit.heat.dtype == np.float32
             assert hit.thumbnail is not None
             expected = np.maximum(values, 0) / largest if largest > 0 else np.zeros_like(values)
             np.testing.assert_allclose(hit.heat, expected, atol=1e-3)
+
+
+def test_where_words_share_a_dictionary_each_image_is_of_its_own_word(tiny):
+    lmm, word = tiny
+    captions = lmm.caption(IMAGES, max_new_tokens=8)
+    other = next(w for w in sorted(set(" ".join(captions).split())) if w != word and len(w) > 1)
+    states = lmm.extract(IMAGES, [word, other], layer=LAYER, max_new_tokens=8)
+    dictionary = ConceptDictionary.fit(states, SemiNMF(4, l1=0.5, random_state=0))
+    dictionary.images = ground_images(dictionary.codes, dictionary.sample_ids, dictionary.captions, 12, IMAGES)
+    dictionary.localise(lmm, images=IMAGES, method="occlusion")
+    of_word = {w: dict(zip(of.sample_ids, zip(of.tokens, dictionary.encode(of), strict=True), strict=True))
+               for w, of in states.items()}  # fmt: skip
+    found = set()
+    for k, hits in enumerate(dictionary.images):
+        raw = []
+        for hit in hits:
+            most = max(
+                (w for w in of_word if hit.sample_id in of_word[w]), key=lambda w: of_word[w][hit.sample_id][1][k]
+            )
+            found.add(most)
+            tokens = of_word[most][hit.sample_id][0]
+            assert of_word[most][hit.sample_id][1][k] == pytest.approx(hit.activation, rel=1e-4)
+            spoken = Spoken(dictionary, lmm, IMAGES[int(hit.sample_id)], tokens, most)
+            raw.append(heat_maps_of([spoken], [[k]], "occlusion")[0][k])
+        largest = max(values.max() for values in raw)
+        for hit, values in zip(hits, raw, strict=True):
+            np.testing.assert_allclose(hit.heat, np.maximum(values, 0) / largest, atol=1e-3)
+    assert found == {word, other}
 
 
 def test_an_image_that_is_nowhere_has_no_map(tiny, dictionary, tmp_path):
