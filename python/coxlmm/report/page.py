@@ -15,6 +15,7 @@ from coxlmm.dictionary import ConceptDictionary
 from coxlmm.explanation import Explanation
 from coxlmm.report.browser import as_script, browser_data
 from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
+from coxlmm.report.numbers import number, percent
 from coxlmm.report.pictures import Pictures, aspect, data_uri, heat_uri
 from coxlmm.report.policy import content_security_policy
 from coxlmm.report.reading import reading_of
@@ -115,7 +116,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     pictures = {"data_uri": data_uri, "heat_uri": heat_uri, "aspect": aspect}
-    environment.filters |= {**pictures, "percent": _percent, "number": _number}
+    environment.filters |= {**pictures, "percent": percent, "number": number}
     environment.globals["stylesheet"] = _own
     return environment
 
@@ -128,27 +129,6 @@ def _own(name: str) -> Markup:
 def _script() -> str:
     """The page's one script, in the order in which its parts use each other."""
     return "\n".join(_own(name) for name in _SCRIPTS)
-
-
-def _percent(share: float) -> str:
-    """A share as it is read: "12%", "3.4%", "<0.1%", "0%", "−2.0%"."""
-    if share < 0:
-        return f"−{_percent(-share)}"
-    if share == 0:
-        return "0%"
-    if share < 0.001:
-        return "<0.1%"
-    return f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
-
-
-def _number(value: float) -> str:
-    """Three figures or so, with the same number of decimals in any list of like values: 9.18, 11.2, 147, 0.0034."""
-    size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}"
-    if 0 < size < 0.1:
-        return f"{value:.2g}"
-    return f"{value:.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
 
 
 def _marker(manifest: dict[str, Any]):

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -14,9 +15,13 @@ from concepts.world import ANIMALS, noise_image
 from PIL import Image
 
 from coxlmm import ConceptDictionary, SemiNMF, States
+from coxlmm.estimators import Whitened
 from coxlmm.grounding import Word, ground_images
 from coxlmm.report import explanation_html, report_html, write_report
 from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
+from coxlmm.report.numbers import percent
+from coxlmm.report.pictures import heat_uri
+from coxlmm.report.reading import reading_of
 
 HOSTILE = [
     "a dog</title></style><script>alert(1)</script>",
@@ -245,3 +250,74 @@ def test_histogram_bars_are_the_counts():
     assert all(bar.y + bar.height == pytest.approx(HEIGHT) for bar in histogram.bars)
     assert "14 of 64" in histogram.description
     assert Histogram.of(np.zeros(3)).bars == []
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0%"),
+        (0.0004, "<0.1%"),
+        (0.0341, "3.4%"),
+        (0.0996, "10%"),
+        (0.42, "42%"),
+        (-0.02, "−2.0%"),
+        (-0.0004, "−<0.1%"),
+    ],
+)
+def test_shares_are_read_as_percents(share, text):
+    assert percent(share) == text
+
+
+def test_how_the_mean_and_signs_are_read(dictionary):
+    assert "never negative" in reading_of(dictionary).concept
+    dictionary.estimator.mean_ = np.ones(12)
+    read = reading_of(dictionary)
+    assert read.lead == "the mean of all such states and a mixture of concepts"
+    assert "the mean state plus a sum of concepts with activations that are never negative" in read.concept
+    assert not read.signed
+    dictionary.codes = dictionary.codes - 1
+    read = reading_of(dictionary)
+    assert "either sign" in read.concept
+    assert read.signed
+
+
+def test_an_estimator_in_an_estimator_is_named_with_it(dictionary, states):
+    dictionary.estimator = Whitened(SemiNMF(4, l1=0.25, random_state=0), random_state=0).fit(states.X)
+    assert "Whitened SemiNMF, l1 = 0.25" in Page(report_html(dictionary)).text
+
+
+def test_an_explanation_shows_where_each_concept_is_and_what_it_is_of_the_whole(dog_dictionary, lmm, speaker):
+    explanation = dog_dictionary.explain(lmm, speaker.images[0])
+    heat = np.random.default_rng(0).random((3, 3), dtype=np.float32)
+    mapped = replace(
+        explanation,
+        concepts=[replace(a, heat=heat, share_of_reconstruction=-0.125) for a in explanation.concepts],
+        heat_method="states",
+        share_of_mean=0.25,
+    )
+    n = len(mapped.concepts)
+    for html in (explanation_html(mapped), report_html(dog_dictionary, explanations=[mapped])):
+        assert html.count(heat_uri(heat)) == n
+        assert html.count("−12% of the reconstruction") == n
+        assert "The mean of all states is 25% of the reconstruction." in html
+        assert "no heat maps" not in html
+    without = replace(
+        explanation,
+        concepts=[replace(a, heat=None) for a in explanation.concepts],
+        heat_method=None,
+        without_heat="it has <no> grid",
+        share_of_mean=None,
+    )
+    for html in (explanation_html(without), report_html(dog_dictionary, explanations=[without])):
+        assert "There are no heat maps: it has &lt;no&gt; grid." in html
+        assert "mean of all states" not in html
+        assert 'class="where' not in html
+
+
+def test_the_pictures_of_an_explanation_are_in_the_page_once_too(dog_dictionary, lmm, speaker):
+    explanation = dog_dictionary.explain(lmm, speaker.images[0])
+    html = report_html(dog_dictionary, explanations=[explanation, explanation])
+    assert html.count(base64.b64encode(explanation.thumbnail).decode()) == 1
+    page = Page(html)
+    used = {name for _, a in page.elements for name in a.get("class", "").split() if re.fullmatch(r"p\d+", name)}
+    assert used <= page.pictures.keys()
