@@ -74,10 +74,12 @@ def run(
     out, console = Path(out), console or Console()
     with console.status("loading the demo model (the first time, assembling it)"):
         lmm = model.load_lmm(out / model.NAME)
-    bert = bert or installed_bert()
     judges = {"clip": clip and ClipModel.of(clip), "bert": bert and BertModel.of(bert)}
+    if bert is None and (found := installed_bert()):
+        judges["bert"] = BertModel(found)
+        judges["bert"].name = "all-MiniLM-L6-v2"  # its directory is called "model"
     indices = lmm.layer_indices(list(layers))
-    found: dict[int, dict[str, Any]] = {i: {"evaluation": {}, "choice": {}, "recovery": {}} for i in indices}
+    results: dict[int, dict[str, Any]] = {i: {"evaluation": {}, "choice": {}, "recovery": {}} for i in indices}
     for word in words:
         shown = list(islice(world.scenes(SPLIT, count(), word), n_train + n_test))
         by_layer = _states(lmm, word, indices, shown, out / f"states-{word}", console)
@@ -87,7 +89,7 @@ def run(
             name = f"{word}-{layer}"
             parts = _measured(lmm, train, test, out, name, n_concepts, l1, n_seeds, judges, console)
             for part, value in parts.items():
-                found[layer][part][word] = value
+                results[layer][part][word] = value
     main, *further = indices
     settings = {
         "model": lmm.model_id and Path(lmm.model_id).name,
@@ -96,7 +98,7 @@ def run(
         "n_scenes": {"train": n_train, "test": n_test},
         "n_seeds": n_seeds,
     }
-    values = {"settings": settings, **found[main], "layers": {str(layer): found[layer] for layer in further}}
+    values = {"settings": settings, **results[main], "layers": {str(layer): results[layer] for layer in further}}
     path = write_json(out / "evaluation.json", values)
     console.print(f"[bold]evaluation[/]  {path}", soft_wrap=True)
     return path

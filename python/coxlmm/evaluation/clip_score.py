@@ -1,7 +1,7 @@
 """CLIPScore: how well words describe an image, as a model of images and texts sees it."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,11 @@ class ClipModel:
         if isinstance(clip, cls):
             return clip
         if isinstance(clip, (str, os.PathLike)):
+            import torch
             from transformers import AutoModel, AutoProcessor
 
-            return cls(AutoModel.from_pretrained(clip), AutoProcessor.from_pretrained(clip))
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            return cls(AutoModel.from_pretrained(clip).to(device), AutoProcessor.from_pretrained(clip))
         if isinstance(clip, Sequence) and len(clip) == 2:
             return cls(*clip)
         raise ValueError(f"clip must be a path or a pair (model, processor), got {type(clip).__name__}")
@@ -69,8 +71,11 @@ class ClipModel:
         return (os.path.basename(os.path.normpath(path)) if os.path.isabs(path) else path) or type(self.model).__name__
 
     def images(self, images: Iterable[Any]) -> np.ndarray:
-        """Embeddings of unit length, n x n_dimensions, of images of any kind that the library opens."""
-        pictures = [open_image(image, i) for i, image in enumerate(images)]
+        """Embeddings of unit length, n x n_dimensions, of images of any kind that the library opens.
+
+        They are opened when their turn comes, and not held.
+        """
+        pictures = (open_image(image, i) for i, image in enumerate(images))
         return self._embedded(pictures, lambda batch: self._features("image", images=batch))
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -97,8 +102,10 @@ class ClipModel:
             found = getattr(self.model, f"get_{kind}_features")(**encoded)
         return getattr(found, "pooler_output", found)
 
-    def _embedded(self, items: list[Any], features: Any) -> np.ndarray:
+    def _embedded(self, items: Iterable[Any], features: Callable[[list[Any]], Any]) -> np.ndarray:
         import torch
 
-        batches = [features(items[start : start + _BATCH]) for start in range(0, len(items), _BATCH)]
-        return torch.nn.functional.normalize(torch.cat(batches).float(), dim=-1).cpu().numpy()
+        from coxlmm.models import batches
+
+        found = torch.cat([features(batch).float().cpu() for batch in batches(items, _BATCH)])
+        return torch.nn.functional.normalize(found, dim=-1).numpy()
