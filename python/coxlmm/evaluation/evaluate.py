@@ -1,9 +1,10 @@
 """A dictionary, measured beside other decompositions, chance and a ceiling."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from coxlmm import _core
 from coxlmm.dictionary import ConceptDictionary, measured_errors
@@ -123,7 +124,6 @@ def evaluate(
         methods = baselines(states.X, dictionary.n_concepts, share_of_l1(dictionary.estimator, states.X))
     others = {name: method for name, method in methods.items() if name != own}
     results: dict[str, list[Figures]] = {}
-    noise: list[Figures] = []
     for name, method in {own: dictionary.estimator, **others}.items():
         if progress is not None:
             progress(name)
@@ -134,20 +134,18 @@ def evaluate(
                 raise
             left_out[name] = str(error)
             continue
-        results[name] = []
-        for seed, fit in enumerate(fits):
-            words = wording.of(fit)
-            described = _descriptions(fit.encode(held_out), words, n_top)
-            results[name].append(
-                _of_fit(fit, held_out) | judge.of_words(described) | _of_words(words) | _unexplained(described)
-            )
-            if name == own and judge.clip is not None:
-                noise.append(judge.of_words(described, judge.clip.images(noise_images(sizes, seed))))
+        words = [wording.of(fit) for fit in fits]
+        described = [_descriptions(fit.encode(held_out), of, n_top) for fit, of in zip(fits, words, strict=True)]
+        results[name] = [
+            _of_fit(fit, held_out) | judge.of_words(texts) | _of_words(of) | _unexplained(texts)
+            for fit, of, texts in zip(fits, words, described, strict=True)
+        ]
         if n_seeds > 1:
             for i, fit in enumerate(fits):
                 results[name][i]["stability"] = stability(fit, fits[:i] + fits[i + 1 :])
-        if name == own and n_seeds > 1:
-            dictionary.stability = found_again(dictionary, fits[1:])
+        if name == own:
+            dictionary.stability = found_again(dictionary, fits[1:]) if n_seeds > 1 else dictionary.stability
+            noise = _of_noise(described, judge, sizes)
     if n_seeds == 1:
         left_out["stability"] = "there is one seed, and it compares those of several"
     results["random_words"] = [
@@ -192,8 +190,14 @@ def _require_fit(dictionary: ConceptDictionary, states: States) -> None:
 
 def _require_unseen(states: States, held_out: States) -> None:
     # Names alone do not tell: positions in a list begin with 0 in every list.
-    rows = {(name, x.tobytes()) for name, x in zip(states.sample_ids, states.X, strict=True)}
-    seen = [i for i, x in zip(held_out.sample_ids, held_out.X, strict=True) if (i, x.tobytes()) in rows]
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(states.sample_ids):
+        rows.setdefault(name, []).append(row)
+    seen = [
+        name
+        for name, x in zip(held_out.sample_ids, held_out.X, strict=True)
+        if any(np.array_equal(x, states.X[row]) for row in rows.get(name, ()))
+    ]
     if seen:
         raise ValueError(
             f"{len(seen)} of {len(held_out)} held-out samples were used in the fit, the first is {seen[0]!r}: give "
@@ -219,13 +223,22 @@ def _judge(
         left_out["clip_score"] = "no CLIP was given"
         return Judge(None, scorer, None, references), []
     find = image_finder(images, held_out.sample_ids, set(held_out.sample_ids))
-    found = [find(name) for name in held_out.sample_ids]
-    if any(image is None for image in found):
-        missing = next(name for name, image in zip(held_out.sample_ids, found, strict=True) if image is None)
-        raise ValueError(f"CLIPScore needs the images of the held-out states, and that of {missing!r} is missing")
+    sizes: list[tuple[int, int]] = []
+
+    def opened() -> Iterator[Image.Image]:
+        for name in held_out.sample_ids:
+            image = find(name)
+            if image is None:
+                raise ValueError(
+                    f"CLIPScore needs the images of the held-out states, and that of {name!r} is missing: say where "
+                    f"they are with images="
+                )
+            picture = open_image(image, name)
+            sizes.append(picture.size)
+            yield picture
+
     model = ClipModel.of(clip)
-    pictures = [open_image(image, name) for name, image in zip(held_out.sample_ids, found, strict=True)]
-    return Judge(model, scorer, model.images(pictures), references), [picture.size for picture in pictures]
+    return Judge(model, scorer, model.images(opened()), references), sizes
 
 
 def _fits(method: Any, states: States, n: int, first: ConceptDictionary | None) -> list[ConceptDictionary]:
@@ -271,6 +284,16 @@ def _of_random_words(words: Sequence[Sequence[str]], n_samples: int, judge: Judg
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(len(words))[:n_top] for _ in range(n_samples)]
     return _of_words(words) | judge.of_words([[words[k] for k in row if words[k]] for row in chosen])
+
+
+def _of_noise(descriptions: Sequence[Descriptions], judge: Judge, sizes: list[tuple[int, int]]) -> list[Figures]:
+    """What every fit says of the samples, with pictures of noise in the place of theirs."""
+    if judge.clip is None:
+        return []
+    return [
+        judge.of_words(described, judge.clip.images(noise_images(sizes, seed)))
+        for seed, described in enumerate(descriptions)
+    ]
 
 
 def _spreads(runs: Sequence[Figures]) -> dict[str, Spread]:
