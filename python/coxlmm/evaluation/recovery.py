@@ -34,8 +34,11 @@ class ValueRecovery:
         Samples that have it.
     concept_auc : Spread
         Of the activations of one concept: the one that is best on the samples of the fit, on unseen ones.
+    codes_auc : Spread
+        Of a linear probe of all activations together. Where it is far above ``concept_auc`` the value is not lost, but
+        spread over several concepts, or it is the absence of others.
     probe_auc : float
-        Of a linear probe that was trained with labels: what the states represent of it at all.
+        Of a linear probe of the states: what they represent of it at all.
     random_auc : Spread
         As ``concept_auc``, of as many random directions as there are concepts.
     """
@@ -44,6 +47,7 @@ class ValueRecovery:
     n_train: int
     n_test: int
     concept_auc: Spread
+    codes_auc: Spread
     probe_auc: float
     random_auc: Spread
 
@@ -74,38 +78,29 @@ class Recovery:
         return _mean([v.concept_auc for v in chosen if v.is_represented])
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values: for each factor means over its values, over those represented, and all values."""
-        return {
-            factor: {
-                "concept_auc": _mean([v.concept_auc for v in values]).to_dict(),
-                "probe_auc": float(np.mean([v.probe_auc for v in values])),
-                "random_auc": _mean([v.random_auc for v in values]).to_dict(),
+        """As JSON values: for each factor the means over its values, and all values.
+
+        What varies with the seed has its mean as a number, and all of it under ``spread``.
+        """
+        document = {}
+        for factor, values in self.factors.items():
+            represented = [v for v in values if v.is_represented]
+            document[factor] = {
+                **_figures(values),
                 "n_represented": len(represented),
-                "concept_auc_of_represented": _mean([v.concept_auc for v in represented]).to_dict()
-                if represented
-                else None,
-                "values": {
-                    v.value: {
-                        "n_train": v.n_train,
-                        "n_test": v.n_test,
-                        "concept_auc": v.concept_auc.to_dict(),
-                        "probe_auc": v.probe_auc,
-                        "random_auc": v.random_auc.to_dict(),
-                    }
-                    for v in values
-                },
+                "represented": _figures(represented) if represented else None,
+                "values": {v.value: {"n_train": v.n_train, "n_test": v.n_test, **_figures([v])} for v in values},
             }
-            for factor, values in self.factors.items()
-            for represented in [[v for v in values if v.is_represented]]
-        }
+        return document
 
     def __str__(self) -> str:
-        lines = [f"{'factor':12s} {'concept':>15s} {'probe':>6s} {'random':>15s}  values (* represented)"]
+        columns = {"concept": "concept_auc", "all concepts": "codes_auc", "random": "random_auc"}
+        lines = [f"{'factor':12s}" + "".join(f" {name:>15s}" for name in columns) + "  probe  values (* represented)"]
         for factor, values in self.factors.items():
-            concept, random = (_mean([getattr(v, name) for v in values]) for name in ("concept_auc", "random_auc"))
+            means = "".join(f" {_mean([getattr(v, name) for v in values])!s:>15s}" for name in columns.values())
             probe = np.mean([v.probe_auc for v in values])
             each = ", ".join(f"{v.value}{'*' * v.is_represented} {v.concept_auc.mean:.2f}" for v in values)
-            lines.append(f"{factor:12s} {concept!s:>15s} {probe:6.3f} {random!s:>15s}  {each}")
+            lines.append(f"{factor:12s}{means}  {probe:.3f}  {each}")
         return "\n".join(lines)
 
 
@@ -146,22 +141,23 @@ def recovery(
         for what, given, rows in (("", factors, states), (" held-out", held_out_factors, held_out)):
             if len(given[name]) != len(rows.X):
                 raise ValueError(f"factor {name!r} has {len(given[name])} entries for {len(rows.X)}{what} states")
-    pairs: list[tuple[list[np.ndarray], list[np.ndarray]]] = [([], []), ([], [])]
+    fits, directions = [], []
     for seed in range(n_seeds):
         fit = ConceptDictionary.fit(states, with_parameters(estimator, random_state=seed))
-        directions = random_directions(fit.n_concepts, states.X.shape[1], seed).T
-        for (train, test), of_train, of_test in zip(
-            pairs, (fit.codes, states.X @ directions), (fit.encode(held_out), held_out.X @ directions), strict=True
-        ):
-            train.append(of_train)
-            test.append(of_test)
+        fits.append((fit.codes, fit.encode(held_out)))
+        drawn = random_directions(fit.n_concepts, states.X.shape[1], seed).T
+        directions.append((states.X @ drawn, held_out.X @ drawn))
     found: dict[str, list[ValueRecovery]] = {}
     for name, value, has, has_too in _values(factors, held_out_factors):
-        concept, random = (
-            Spread.of(_best(a, has, b, has_too) for a, b in zip(train, test, strict=True)) for train, test in pairs
+        entry = ValueRecovery(
+            value,
+            n_train=int(has.sum()),
+            n_test=int(has_too.sum()),
+            concept_auc=Spread.of(_best(train, has, test, has_too) for train, test in fits),
+            codes_auc=Spread.of(_probe(train, has, test, has_too) for train, test in fits),
+            probe_auc=_probe(states.X, has, held_out.X, has_too),
+            random_auc=Spread.of(_best(train, has, test, has_too) for train, test in directions),
         )
-        probe = _probe(states.X, has, held_out.X, has_too)
-        entry = ValueRecovery(value, int(has.sum()), int(has_too.sum()), concept, probe, random)
         found.setdefault(name, []).append(entry)
     return Recovery(found)
 
@@ -192,6 +188,15 @@ def _values(factors: Factors, held_out: Factors) -> Iterator[tuple[str, str, np.
             has, has_too = of_train == value, of_test == value
             if min(has.sum(), (~has).sum(), has_too.sum(), (~has_too).sum()) >= _FEWEST:
                 yield name, str(value), has, has_too
+
+
+def _figures(values: Sequence[ValueRecovery]) -> dict[str, Any]:
+    spreads = {name: _mean([getattr(v, name) for v in values]) for name in ("concept_auc", "codes_auc", "random_auc")}
+    return {
+        **{name: spread.mean for name, spread in spreads.items()},
+        "probe_auc": float(np.mean([v.probe_auc for v in values])),
+        "spread": {name: spread.to_dict() for name, spread in spreads.items()},
+    }
 
 
 def _mean(spreads: Sequence[Spread]) -> Spread:

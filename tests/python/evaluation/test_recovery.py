@@ -81,14 +81,31 @@ def test_the_concept_is_chosen_where_it_was_fitted_and_judged_where_not():
 def test_json_and_text(found):
     document = json.loads(json.dumps(found.to_dict()))
     colour = document["colour"]
-    assert set(colour) == {
-        "concept_auc", "probe_auc", "random_auc", "n_represented", "concept_auc_of_represented", "values",
-    }  # fmt: skip
-    assert colour["concept_auc"]["n_seeds"] == 2
-    each = [value["concept_auc"]["values"] for value in colour["values"].values()]
-    np.testing.assert_allclose(colour["concept_auc"]["values"], np.mean(each, axis=0))
-    assert document["nothing"]["concept_auc_of_represented"] is None
+    assert {"concept_auc", "codes_auc", "probe_auc", "random_auc", "n_represented", "values"} < set(colour)
+    assert colour["spread"]["concept_auc"]["n_seeds"] == 2
+    each = [value["spread"]["concept_auc"]["values"] for value in colour["values"].values()]
+    np.testing.assert_allclose(colour["spread"]["concept_auc"]["values"], np.mean(each, axis=0))
+    assert colour["concept_auc"] == pytest.approx(np.mean(each))
+    assert document["nothing"]["represented"] is None
     assert "red* " in str(found)
+
+
+def test_a_value_that_is_spread_over_concepts_is_told_by_all_of_them():
+    """Whether the first or the second of two signs is there has no direction of its own beside the signs'."""
+    rng = np.random.default_rng(0)
+
+    def made(n):
+        sign, side = rng.integers(6, size=n), rng.integers(2, size=n)
+        X = 0.05 * rng.standard_normal((n, 24))
+        X[np.arange(n), 2 * sign + side] += 1
+        states = States(X, [str(i) for i in range(n)], ["a dog"] * n, np.zeros(n), {"word": "dog"})
+        return states, {"side": side}
+
+    (states, factors), (held_out, labels) = made(600), made(300)
+    found = recovery(SemiNMF(12, l1=0.1), states, factors, held_out, labels, n_seeds=1).factors["side"]
+    for value in found:
+        assert value.concept_auc.mean < 0.75
+        assert value.codes_auc.mean > 0.95
 
 
 def test_values_that_hardly_occur_are_left_out():
