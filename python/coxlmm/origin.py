@@ -1,9 +1,15 @@
-"""Whether a dictionary and a model belong together."""
+"""Whether a dictionary and a model belong together, and what the model said where the dictionary's states come from."""
 
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from coxlmm.dictionary import ConceptDictionary
+from coxlmm.samples import Sample
+from coxlmm.settings import options_of
+from coxlmm.states import StatesGroup
 from coxlmm.verification import require_prompt
+from coxlmm.words import WordNotFoundError
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
@@ -21,3 +27,40 @@ def require_origin(dictionary: ConceptDictionary, lmm: "LMM") -> None:
             f"but {lmm.model_id} has {lmm.n_layers}"
         )
     require_prompt(lmm, manifest)
+
+
+def caption_tokens(
+    dictionary: ConceptDictionary, lmm: "LMM", images: Mapping[str, Any]
+) -> dict[tuple[str, str | None], list[int]]:
+    """The tokens of the captions in which a word of the dictionary is found, by sample id and word.
+
+    The model writes them again: their text can be spelt with other tokens. Where it read captions it reads them again.
+
+    Parameters
+    ----------
+    dictionary : ConceptDictionary
+    lmm : LMM
+    images : mapping
+        Opened, by sample id; they go through the model together.
+    """
+    words = dictionary.word if isinstance(dictionary.word, list) else [dictionary.word]
+    if dictionary.manifest.get("decoding") == "teacher-forced":
+        captions = dict(zip(dictionary.sample_ids, dictionary.captions, strict=True))
+        return {(name, word): lmm.caption_ids(captions[name]) for name in images for word in words}
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*there are no states of it")  # of some of the words, here
+            found = lmm.extract(
+                [Sample(image, name) for name, image in images.items()],
+                None if dictionary.word is None else words,
+                batch_size=len(images),
+                workers=0,
+                on_error="raise",
+                **options_of(dictionary.manifest),
+            )
+    except WordNotFoundError:  # of none of these images
+        return {}
+    said = {}
+    for word, states in found.items() if isinstance(found, StatesGroup) else [(None, found)]:
+        said |= {(name, word): tokens for name, tokens in zip(states.sample_ids, states.tokens, strict=True)}
+    return said

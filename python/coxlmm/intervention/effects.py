@@ -16,14 +16,14 @@ from coxlmm.intervention.branches import Fork
 from coxlmm.intervention.directions import divergence, isotropic_directions, matched_directions, p_value
 from coxlmm.intervention.outcome import first_changed, max_new_tokens, module_of, require_removable
 from coxlmm.models import batches
-from coxlmm.origin import require_origin
+from coxlmm.origin import caption_tokens, require_origin
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
 
-# Images whose captions' beginnings are read at a time.
-_IMAGES = 8
-# Activations are computed again from captions as text: of the length of a sample's activations.
+# Images that are captioned, and whose captions' beginnings are read, at a time.
+_CAPTIONS, _BEGINNINGS = 16, 8
+# How far activations may be from those of the fit, of their length: the order of sums is another one.
 _TOLERANCE = 0.1
 
 
@@ -113,59 +113,59 @@ def measure_effects(
         raise ValueError(f"n_images and n_random must be at least 1, got {n_images} and {n_random}")
     require_origin(dictionary, lmm)
     require_removable(dictionary)
-    samples = _most_activating(dictionary, lmm, images, n_images)
     units = np.concatenate([
         isotropic_directions(dictionary.components.shape[1], n_random, seed),
         matched_directions(dictionary, n_random, seed),
     ])  # fmt: skip
+    ranks = _ranks(dictionary, n_images)
+    samples = list(_samples(dictionary, lmm, images, ranks))
     trials: list[list[_Trial]] = [[] for _ in range(dictionary.n_concepts)]
-    # Nothing that follows sees the states of the last layer: captions change with the next word or not at all.
-    is_last = dictionary.manifest["layer"] == lmm.n_layers - 1
-    lost = done = 0
+    done = 0
     with reporting(progress, len(samples), "removing concepts") as report:
         for batch in _of_like_length(samples):
-            pictures = [open_image(sample.image, dictionary.sample_ids[sample.row]) for sample in batch]
-            fork = Fork(lmm, module_of(lmm, dictionary), pictures, [sample.prefix for sample in batch], batch_size)
-            codes = dictionary.encode(fork.states)
-            kept = _kept(codes, dictionary.codes[[sample.row for sample in batch]])
-            pairs = [(i, k) for i in kept for k in batch[i].ranks]
-            removals = [-float(codes[i, k]) * dictionary.components[k].astype(np.float64) for i, k in pairs]
-            turns = [batch[i].ranks[k] % n_random for i, k in pairs]
-            limit = None if is_last else max_new_tokens(dictionary, len(batch[0].prefix))
-            found = _tried(fork, [i for i, _ in pairs], removals, units, turns, limit)
-            for (_, k), trial in zip(pairs, found, strict=True):
+            for k, trial in _tried(dictionary, lmm, batch, units, batch_size):
                 trials[k].append(trial)
-            lost += len(batch) - len(kept)
             done += len(batch)
             report(done)
-    if lost:
-        if lost == len(samples):
-            raise ValueError(
-                f"of none of {lost} images the model has the activations again that the dictionary has of them: are "
-                f"they the same images, and is it the same model?"
-            )
-        warnings.warn(
-            f"{lost} of {len(samples)} images were left out: the model has other activations of them than the "
-            f"dictionary, so they are others, or their captions had other tokens",
-            stacklevel=2,
+    wanted, found = sum(map(len, ranks.values())), sum(map(len, trials))
+    if found < wanted:
+        message = (
+            f"of {wanted - found} of {wanted} activations that are largest, the model's are others than the "
+            f"dictionary's: is it the model, with the images, that the dictionary is of?"
         )
+        if found == 0:
+            raise ValueError(message)
+        warnings.warn(f"{message} They are left out", stacklevel=3)
     return [_effect(own, n_random) for own in trials]
 
 
-def _most_activating(dictionary: ConceptDictionary, lmm: "LMM", images: ImageSource, n_images: int) -> list[_Sample]:
+def _ranks(dictionary: ConceptDictionary, n_images: int) -> dict[int, dict[int, int]]:
+    """The rows of the samples that activate some concept most, and at which place of which concept each of them is."""
     rows, values = _core.max_activating(dictionary.codes, min(n_images, dictionary.n_samples))
     ranks: dict[int, dict[int, int]] = {}
     for k, rank in np.argwhere(values > 0).tolist():
         ranks.setdefault(int(rows[k, rank]), {})[k] = rank
-    find = image_finder(images, dictionary.sample_ids, {dictionary.sample_ids[row] for row in ranks})
-    samples = []
-    for row, own in sorted(ranks.items()):
-        image = find(dictionary.sample_ids[row])
-        if image is None:
-            raise ValueError(f"there is no image of sample {dictionary.sample_ids[row]!r}: say with images where it is")
-        tokens = lmm.caption_ids(dictionary.captions[row])
-        samples.append(_Sample(row, own, image, tokens[: first_changed(lmm, dictionary, tokens)]))
-    return samples
+    return ranks
+
+
+def _samples(
+    dictionary: ConceptDictionary, lmm: "LMM", images: ImageSource, ranks: dict[int, dict[int, int]]
+) -> Iterator[_Sample]:
+    """Those whose captions still have the word, with what comes before it."""
+    names, words = dictionary.sample_ids, dictionary.sample_words
+    find = image_finder(images, names, {names[row] for row in ranks})
+    for batch in batches(sorted(ranks), _CAPTIONS):
+        found = {names[row]: find(names[row]) for row in batch}
+        missing = [name for name, image in found.items() if image is None]
+        if missing:
+            raise ValueError(f"there is no image of sample {missing[0]!r}: say with images where it is")
+        said = caption_tokens(dictionary, lmm, {name: open_image(image, name) for name, image in found.items()})
+        for row in batch:
+            word = dictionary.word if words is None else words[row]
+            tokens = said.get((names[row], word))
+            if tokens is not None:
+                position = first_changed(lmm, {**dictionary.manifest, "word": word}, tokens)
+                yield _Sample(row, ranks[row], found[names[row]], tokens[:position])
 
 
 def _of_like_length(samples: list[_Sample]) -> Iterator[list[_Sample]]:
@@ -174,46 +174,52 @@ def _of_like_length(samples: list[_Sample]) -> Iterator[list[_Sample]]:
     for sample in samples:
         groups.setdefault((len(sample.prefix), image_size(sample.image)), []).append(sample)
     for group in groups.values():
-        yield from batches(group, _IMAGES)
-
-
-def _kept(codes: np.ndarray, of_fit: np.ndarray) -> list[int]:
-    """The samples whose activations are those of the fit."""
-    error = np.linalg.norm(codes - of_fit, axis=1) / np.linalg.norm(of_fit, axis=1)
-    return np.flatnonzero(error <= _TOLERANCE).tolist()
+        yield from batches(group, _BEGINNINGS)
 
 
 def _tried(
-    fork: Fork, origins: list[int], removals: list[np.ndarray], units: np.ndarray, turns: list[int], limit: int | None
-) -> list[_Trial]:
-    """Of every removal from one of the fork's beginnings. ``limit``: see :func:`_changed`."""
+    dictionary: ConceptDictionary, lmm: "LMM", batch: list[_Sample], units: np.ndarray, batch_size: int
+) -> list[tuple[int, _Trial]]:
+    """What the removal of their concepts changes in samples of like length, each with the concept."""
+    pictures = [open_image(sample.image, dictionary.sample_ids[sample.row]) for sample in batch]
+    fork = Fork(lmm, module_of(lmm, dictionary), pictures, [sample.prefix for sample in batch], batch_size)
+    codes = dictionary.encode(fork.states)
+    of_fit = dictionary.codes[[sample.row for sample in batch]]
+    is_same = np.linalg.norm(codes - of_fit, axis=1) <= _TOLERANCE * np.linalg.norm(of_fit, axis=1)
+    if dictionary.manifest.get("token") == "mean":  # of states of which one is changed
+        is_same[:] = True
+    n_random = len(units) // 2
+    pairs = [(i, k, rank) for i in np.flatnonzero(is_same).tolist() for k, rank in batch[i].ranks.items()]
     divergences, asked, differs = [], [], []
-    for origin, removal, turn in zip(origins, removals, turns, strict=True):
+    for i, k, rank in pairs:
+        removal = -float(codes[i, k]) * dictionary.components[k].astype(np.float64)
         deltas = np.concatenate([removal[None], np.linalg.norm(removal) * units])
-        before = fork.log_probabilities[origin]
-        after = [branch.log_probabilities for branch in fork.branches([origin] * len(deltas), deltas, 1)]
+        before = fork.log_probabilities[i]
+        after = [branch.log_probabilities for branch in fork.branches([i] * len(deltas), deltas, 1)]
         divergences.append(np.array([divergence(before, one) for one in after]))
-        for row in (0, 1 + turn, 1 + len(units) // 2 + turn):
-            asked.append((origin, deltas[row]))
-            differs.append(after[row].argmax() != before.argmax())
-    changed = np.reshape(_changed(fork, asked, np.array(differs, dtype=bool), limit), (-1, 3))
-    return [_Trial(own, tuple(row)) for own, row in zip(divergences, changed.tolist(), strict=True)]
+        for row in (0, 1 + rank % n_random, 1 + n_random + rank % n_random):
+            asked.append((i, deltas[row]))
+            differs.append(bool(after[row].argmax() != before.argmax()))
+    # Nothing that follows sees the states of the last layer: captions change with the next word or not at all.
+    if pairs and dictionary.manifest["layer"] != lmm.n_layers - 1:
+        differs = _changed(fork, asked, np.array(differs), max_new_tokens(dictionary, len(batch[0].prefix)))
+    changed = np.reshape(differs, (-1, 3)).tolist()
+    return [(k, _Trial(own, tuple(row))) for (_, k, _), own, row in zip(pairs, divergences, changed, strict=True)]
 
 
-def _changed(fork: Fork, asked: list[tuple[int, np.ndarray]], differs: np.ndarray, limit: int | None) -> np.ndarray:
+def _changed(fork: Fork, asked: list[tuple[int, np.ndarray]], differs: np.ndarray, max_new_tokens: int) -> np.ndarray:
     """In which of the cases, beginnings and what is added to their states, the caption becomes another.
 
-    ``differs`` says where the next token already does. ``limit`` is how many tokens are looked at; None where later
-    ones cannot change.
+    ``differs`` says where the next token already does.
     """
-    open_cases = [] if limit is None else np.flatnonzero(~differs).tolist()
+    open_cases = np.flatnonzero(~differs).tolist()
     if not open_cases:
         return differs
     origins = [asked[case][0] for case in open_cases]
     deltas = [asked[case][1] for case in open_cases]
     unchanged = sorted(set(origins))
     all_deltas = np.stack([*(0 * deltas[0] for _ in unchanged), *deltas])
-    ids = [branch.ids for branch in fork.branches([*unchanged, *origins], all_deltas, limit)]
+    ids = [branch.ids for branch in fork.branches([*unchanged, *origins], all_deltas, max_new_tokens)]
     before = dict(zip(unchanged, ids, strict=False))
     changed = differs.copy()
     changed[open_cases] = [

@@ -1,5 +1,6 @@
 """One concept, one image: what the model says without the concept, or with more of it, and with random changes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -46,8 +47,8 @@ class Intervention:
     Attributes
     ----------
     concept : Concept
-    word : str
-        The dictionary's.
+    word : str or None
+        The one whose state is changed.
     activation : float
         Of the concept, in the state that is changed first.
     factor, add : float
@@ -74,7 +75,7 @@ class Intervention:
     """
 
     concept: Concept
-    word: str
+    word: str | None
     activation: float
     factor: float
     add: float
@@ -221,7 +222,7 @@ def intervene(
     require_removable(dictionary)
     states = states_of(dictionary, lmm, image)
     tokens = list(states.tokens[0])
-    position = first_changed(lmm, dictionary, tokens)
+    position = first_changed(lmm, states.manifest, tokens)
     factor = factor if factor is not None else 0.0 if add is None else 1.0
     add = 0.0 if add is None else add
     codes = dictionary.codes[:, concept]
@@ -256,7 +257,7 @@ def intervene(
 
     return Intervention(
         concept=dictionary.concepts[concept],
-        word=dictionary.word,
+        word=states.manifest.get("word"),
         activation=activation,
         factor=factor,
         add=add,
@@ -293,15 +294,18 @@ def require_removable(dictionary: ConceptDictionary) -> None:
         raise ValueError(f"the dictionary is of states of visual tokens (position={position!r}): they predict no word")
 
 
-def first_changed(lmm: "LMM", dictionary: ConceptDictionary, tokens: list[int]) -> int:
-    """Index of the first generated token that a state of the kind that the dictionary is of predicts."""
-    position = dictionary.manifest.get("position", "predicting")
+def first_changed(lmm: "LMM", manifest: Mapping[str, Any], tokens: list[int]) -> int:
+    """Index of the first generated token that a state of the kind that a manifest tells of predicts.
+
+    Of a word of several tokens whose states are averaged it is the first one.
+    """
+    position = manifest.get("position", "predicting")
     if position == "prompt":
         return 0
-    span = WordMatcher.of(dictionary.manifest).find_tokens(lmm.decode_with_spans(tokens))
+    span = WordMatcher.of(manifest).find_tokens(lmm.decode_with_spans(tokens))
     if span is None:
-        raise ValueError(f"the caption {lmm.decode(tokens)!r} does not have the word {dictionary.word!r}")
-    at = span.stop - 1 if dictionary.manifest.get("token") == "last" else span.start
+        raise ValueError(f"the caption {lmm.decode(tokens)!r} does not have the word {manifest['word']!r}")
+    at = span.stop - 1 if manifest.get("token") == "last" else span.start
     return at + (position == "word")
 
 
