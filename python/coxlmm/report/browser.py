@@ -1,7 +1,6 @@
 """What the page's script is given: the samples of the browser, and what a concept's own view adds to its card."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,15 +8,25 @@ from markupsafe import Markup
 
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.grounding import ImageHit
+from coxlmm.report.captions import Captions
 from coxlmm.report.pictures import Pictures, heat_uri
 
 _SIMILAR = 6  # concepts named as alike
 
 
 def browser_data(
-    dictionary: ConceptDictionary, pictures: Pictures, mark: Callable[[str], tuple[str, str, str]]
+    dictionary: ConceptDictionary, hits: list[list[int]], captions: Captions, pictures: Pictures
 ) -> dict[str, Any]:
     """JSON values, as compact as they can be: a page may hold 200 concepts and 1000 samples.
+
+    Parameters
+    ----------
+    dictionary : ConceptDictionary
+    hits : list of lists of int
+        The samples of every concept's images: :func:`samples_of_images`.
+    captions : Captions
+    pictures : Pictures
+        Numbers those that are shown.
 
     Returns
     -------
@@ -27,7 +36,6 @@ def browser_data(
         grounded in or that the dictionary has a thumbnail of. ``concepts``: of each its unfiltered ``words``, the
         samples of its images (``hits``, as positions in ``samples``), their ``heat`` maps and ``similar`` concepts.
     """
-    hits = _samples_of_hits(dictionary)
     shown: dict[int, bytes | None] = {}
     for row, samples in zip(dictionary.images, hits, strict=True):
         shown |= {sample: hit.thumbnail for hit, sample in zip(row, samples, strict=True)}
@@ -39,7 +47,7 @@ def browser_data(
         "samples": [
             [
                 dictionary.sample_ids[sample],
-                *mark(dictionary.captions[sample]),
+                *captions[sample],
                 -1 if (picture := shown[sample]) is None else pictures.number(picture),
                 _active(dictionary.codes[sample]),
             ]
@@ -77,8 +85,8 @@ def similar_concepts(components: np.ndarray, n: int = _SIMILAR) -> list[list[tup
     ]
 
 
-def _samples_of_hits(dictionary: ConceptDictionary) -> list[list[int]]:
-    """The number of the sample behind every image: its activation tells where several have one name."""
+def samples_of_images(dictionary: ConceptDictionary) -> list[list[int]]:
+    """Of every concept the sample behind each image: its activation tells where several samples have one name."""
     named: dict[str, list[int]] = {}
     for sample, name in enumerate(dictionary.sample_ids):
         named.setdefault(name, []).append(sample)

@@ -7,19 +7,20 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from coxlmm.atomic import write_file
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.explanation import Explanation
-from coxlmm.report.browser import as_script, browser_data
+from coxlmm.report.browser import as_script, browser_data, samples_of_images
+from coxlmm.report.captions import Captions, quoted
 from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
 from coxlmm.report.numbers import number, percent
 from coxlmm.report.pictures import Pictures, aspect, data_uri, heat_uri
 from coxlmm.report.policy import content_security_policy
 from coxlmm.report.reading import reading_of
-from coxlmm.words import WordMatcher
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("page.js", "concepts.js", "samples.js", "view.js")
@@ -68,29 +69,32 @@ def report_html(
     """The page that :func:`write_report` writes."""
     if not dictionary.words:
         raise ValueError("the dictionary is not grounded yet: call ground(lmm, images=...) before report")
-    manifest = dictionary.manifest
-    word = dictionary.word
-    mark, pictures = _marker(manifest), Pictures()
+    word = quoted(dictionary.word)
+    captions, pictures = Captions(dictionary), Pictures()
+    samples = samples_of_images(dictionary)
     ranked = sorted(dictionary.concepts, key=lambda c: -c.share_of_activation)
     script = _script()
-    data = browser_data(dictionary, pictures, mark)
+    data = browser_data(dictionary, samples, captions, pictures)
     explanations = list(explanations)
     for explanation in explanations:
         pictures.add(explanation.thumbnail)
         pictures.add(*(hit.thumbnail for active in explanation.concepts for hit in active.concept.images))
     return _environment().get_template("report.html.j2").render(
-        title=title or (f"What the model represents where it says “{word}”" if word else "Concepts of the model"),
+        title=title or (f"What the model represents where it says {word}" if word else "Concepts of the model"),
         dictionary=dictionary,
         concepts=ranked,
         histograms=[Histogram.of(dictionary.codes[:, k]) for k in range(dictionary.n_concepts)],
         histogram_size=(WIDTH, HEIGHT),
         explanations=explanations,
         largest_share=max(c.share_of_activation for c in ranked) or 1.0,
-        mark=mark,
+        word=word,
+        samples=samples,
+        captions=captions,
+        active=[_active(dictionary, k) for k in range(dictionary.n_concepts)],
         picture=pictures.number,
         picture_styles=Markup(pictures.styles),
         model=dictionary.model_name,
-        layer=_layer(manifest),
+        layer=_layer(dictionary.manifest),
         setting=_setting(dictionary.estimator),
         reading=reading_of(dictionary),
         known=_known(dictionary),
@@ -131,17 +135,16 @@ def _script() -> str:
     return "\n".join(_own(name) for name in _SCRIPTS)
 
 
-def _marker(manifest: dict[str, Any]):
-    """Cuts a caption before and after its word of interest."""
-    if not manifest.get("word"):
-        return lambda caption: (caption, "", "")
-    matcher = WordMatcher.of(manifest)
-
-    def mark(caption: str) -> tuple[str, str, str]:
-        start, stop = matcher.find(caption) or (len(caption), len(caption))
-        return caption[:start], caption[start:stop], caption[stop:]
-
-    return mark
+def _active(dictionary: ConceptDictionary, concept: int) -> str:
+    """How many samples activate a concept, of each word where there are several."""
+    active = dictionary.codes[:, concept] > 0
+    if dictionary.sample_words is None:
+        return f"active in {active.sum()} of {dictionary.n_samples} samples"
+    of_sample = np.array(dictionary.sample_words)
+    words = dict.fromkeys(dictionary.sample_words)
+    return "active in " + ", ".join(
+        f"{active[of_sample == word].sum()} of {(of_sample == word).sum()} “{word}”" for word in words
+    )
 
 
 def _known(dictionary: ConceptDictionary) -> dict[str, bool]:

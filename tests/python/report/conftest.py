@@ -93,9 +93,9 @@ def full():
     fitted.thumbnails = {i: webp(striped_image(i)) for i in range(0, n, 2)}
     fitted.stability = np.array([0.5, 0.9, 0.7, 0.3, 0.95, 0.6])
     fitted.effects = [
-        Effect(divergence, changed, 0.02, 0.01, p, 16, 20)
+        Effect(divergence, changed, 0.02, 0.01, p, 16, 20, 0.4, 0.2, 0.03)
         for divergence, changed, p in [
-            (0.3, 0.2, 0.01), (0.01, 0.0, 0.6), (0.8, 0.5, 0.0), (0.2, 0.1, 0.02), (0.5, 0.4, 0.0), (0.02, 0.03, 0.3)
+            (0.3, 0.2, 0.01), (0.01, 0.0, 0.6), (0.8, 0.5, 0.01), (0.2, 0.0, 0.02), (0.5, 0.4, 0.01), (0.02, 0.03, 0.3)
         ]
     ]  # fmt: skip
     return fitted

@@ -12,12 +12,13 @@ from PIL import Image
 
 from coxlmm import ConceptDictionary
 from coxlmm.report import report_html
-from coxlmm.report.browser import as_script, browser_data, similar_concepts
+from coxlmm.report.browser import as_script, browser_data, samples_of_images, similar_concepts
+from coxlmm.report.captions import Captions, quoted
 from coxlmm.report.pictures import Pictures, heat_uri
 
 
-def unmarked(caption):
-    return caption, "", ""
+def data_of(dictionary, pictures=None):
+    return browser_data(dictionary, samples_of_images(dictionary), Captions(dictionary), pictures or Pictures())
 
 
 def opened(uri):
@@ -25,7 +26,7 @@ def opened(uri):
 
 
 def test_codes_of_the_samples_are_sparse_and_in_order(full):
-    data = browser_data(full, Pictures(), unmarked)
+    data = data_of(full)
     names = [sample[0] for sample in data["samples"]]
     assert [name for name in names if full.sample_ids.index(name) in full.thumbnails] == [
         full.sample_ids[i] for i in sorted(full.thumbnails)
@@ -40,7 +41,7 @@ def test_codes_of_the_samples_are_sparse_and_in_order(full):
 
 def test_negative_activations_are_no_active_concepts(full):
     signed = replace(full, codes=full.codes - 1)
-    for name, *_, active in browser_data(signed, Pictures(), unmarked)["samples"]:
+    for name, *_, active in data_of(signed)["samples"]:
         assert len(active) == 2 * np.count_nonzero(signed.codes[full.sample_ids.index(name)] > 0)
 
 
@@ -50,10 +51,40 @@ def test_images_of_samples_with_one_name_are_told_apart_by_their_activation(full
     grounded = {hit.sample_id for hits in full.images for hit in hits}
     twin = next(i for i in np.flatnonzero(full.codes[:, 0] == 0) if full.sample_ids[i] not in grounded)
     same = replace(full, sample_ids=[hit.sample_id if i == twin else name for i, name in enumerate(full.sample_ids)])
-    data = browser_data(same, Pictures(), unmarked)
+    data = data_of(same)
     shown = data["samples"][data["concepts"][0]["hits"][0]]
-    assert shown[1] == full.captions[sample]
+    assert "".join(shown[1:4]) == full.captions[sample]
     assert shown[5][shown[5].index(0) + 1] == pytest.approx(hit.activation, rel=5e-4)
+
+
+def test_the_word_of_the_sample_is_marked_where_captions_have_several(full):
+    two = replace(
+        full,
+        captions=["a dog and a cat"] * full.n_samples,
+        sample_words=["cat" if i % 2 else "dog" for i in range(full.n_samples)],
+        manifest=full.manifest | {"word": ["dog", "cat"]},
+    )
+    for name, before, marked, after, *_ in data_of(two)["samples"]:
+        assert (before, marked, after) == (
+            ("a dog and a ", "cat", "") if full.sample_ids.index(name) % 2 else ("a ", "dog", " and a cat")
+        )
+    html = report_html(two)
+    assert "What the model represents where it says “dog” or “cat”" in html
+    first, second = (np.count_nonzero(full.codes[i::2, 3] > 0) for i in (0, 1))
+    assert f"active in {first} of 45 “dog”, {second} of 45 “cat”" in html
+    hit = full.images[3][0]
+    figure = html[html.index(f'title="{hit.sample_id}"') :]
+    assert (
+        f"<mark>{two.sample_words[full.sample_ids.index(hit.sample_id)]}</mark>" in figure[: figure.index("</figure>")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [(None, ""), ("dog", "“dog”"), (["dog", "cat"], "“dog” or “cat”"), (["a", "b", "c"], "“a”, “b” or “c”")],
+)
+def test_words_are_quoted(word, text):
+    assert quoted(word) == text
 
 
 def test_200_concepts_of_1000_samples_stay_small(full):
@@ -70,7 +101,7 @@ def test_200_concepts_of_1000_samples_stay_small(full):
         images=[[] for _ in range(200)],
         thumbnails=dict.fromkeys(range(1000), next(iter(full.thumbnails.values()))),
     )
-    assert len(as_script(browser_data(large, Pictures(), unmarked))) < 12 * np.count_nonzero(codes)
+    assert len(as_script(data_of(large))) < 12 * np.count_nonzero(codes)
 
 
 def test_data_cannot_end_its_element():
@@ -106,7 +137,7 @@ def test_a_sample_that_grounds_a_concept_brings_no_second_picture(full):
     other = next(webp for webp in full.thumbnails.values() if webp != hit.thumbnail)
     double = replace(full, thumbnails={full.sample_ids.index(hit.sample_id): other})
     pictures = Pictures()
-    samples = {sample[0]: sample[4] for sample in browser_data(double, pictures, unmarked)["samples"]}
+    samples = {sample[0]: sample[4] for sample in data_of(double, pictures)["samples"]}
     assert samples[hit.sample_id] == pictures.number(hit.thumbnail)
 
 

@@ -139,10 +139,11 @@ def test_a_concept_opens_in_a_view_of_its_own(page, full, way):
     assert lists.nth(1).locator("bdi").all_inner_texts() == ["␣raw2", "↵"]
     widths = lists.nth(1).locator(".bar i").evaluate_all("all => all.map(a => parseFloat(a.style.width))")
     assert widths == pytest.approx([100, 300 / 7], rel=1e-3)
-    text = view.inner_text()
-    assert "0.80 nats and 50% of 16 captions; 20 random directions of equal norm 0.02 nats and 1.0%" in text.replace(
-        "0.020", "0.02"
-    )
+    details = view.locator(".measures .detail").all_inner_texts()
+    assert details[:2] == [
+        "Next word 0.80 nats, captions 50% of 16", "Random directions of equal norm: 0.02 nats, 1.0%; p = 0.01"
+    ]  # fmt: skip
+    assert details[2:] == ["Directions in which states differ: 0.40 nats, 20%; p = 0.03"]
 
 
 def test_a_concept_whose_removal_changes_nothing_is_shown_as_such(page, full):

@@ -153,6 +153,14 @@ def test_controls_of_what_is_not_known_are_absent(visit, full, tmp_path):
     assert not page.locator("#heat").is_visible()
 
 
+def test_effects_that_were_measured_beside_one_kind_of_directions_are_shown(visit, full, tmp_path):
+    alone = {"matched_divergence": None, "matched_caption_changed": None, "matched_p_value": None}
+    once = replace(full, effects=[replace(effect, **alone) for effect in full.effects])
+    page = visit(once.report(tmp_path / "r.html"))
+    page.locator("#concept-2 h3 a").click()
+    assert page.locator("#view .measures .detail").count() == 2
+
+
 def test_a_dictionary_without_its_states_or_pictures_has_a_page_too(visit, full, tmp_path):
     bare = replace(
         full,
