@@ -23,6 +23,7 @@ from coxlmm.localisation.faithfulness import curves
 
 # What of a scene is seen where: at the dog, at its companion, or at neither.
 FACTORS = ("tint", "companion", "background")
+RANDOM = "random orders"
 CLEAR = 0.8  # AUC from which on a concept is said to follow a factor's value
 
 
@@ -79,7 +80,8 @@ def main() -> None:
     values = followed(dictionary.codes, [found[name].factors(args.word) for name in rest.sample_ids])
 
     rng = np.random.default_rng(0)
-    deleted, inserted, pointed = defaultdict(list), defaultdict(list), defaultdict(list)
+    # By kind of order one figure for each scene and concept, in the same sequence.
+    areas, pointed = defaultdict(list), defaultdict(list)
     for name, tokens, codes in zip(apart.sample_ids, apart.tokens, dictionary.encode(apart), strict=True):
         scene = found[name]
         spoken = Spoken(dictionary, lmm, scene.image, tokens)
@@ -91,12 +93,11 @@ def main() -> None:
             if method == METHODS[0]:
                 orders += [rng.permutation(maps[top[0]].size) for _ in range(args.random)]
             fractions, activations = curves(spoken, orders, shape, n_steps=args.steps)
-            for i in range(len(orders)):
-                for k in [top[i]] if i < len(top) else top:
-                    kind = method if i < len(top) else "random order"
-                    whole = activations[i, 0, 0, k]
-                    deleted[kind].append(area(activations[i, 0, :, k], fractions) / whole)
-                    inserted[kind].append(area(activations[i, 1, :, k], fractions) / whole)
+            curves_area = np.array([[[area(c, fractions) for c in kind.T] for kind in order] for order in activations])
+            curves_area /= activations[0, 0, 0]
+            areas[method] += [curves_area[i, :, k] for i, k in enumerate(top)]
+            if method == METHODS[0]:
+                areas[RANDOM] += [curves_area[len(top) :, :, k].mean(axis=0) for k in top]
             for k in top:
                 if values[k] is None or scene.factors(args.word)[values[k][0]] != values[k][1]:
                     continue
@@ -105,12 +106,26 @@ def main() -> None:
                 heat = np.asarray(Image.fromarray(maps[k].astype(np.float32)).resize(size, Image.Resampling.NEAREST))
                 pointed[method, values[k][0]].append(roc_auc_score(truth.ravel(), heat.ravel()))
         print(".", end="", flush=True)
-    print("\n\n| map | deletion (lower) | insertion (higher) | " + " | ".join(f"AUC, {f}" for f in FACTORS) + " |")
-    print("|---|---:|---:|" + "---:|" * len(FACTORS))
-    for kind in deleted:
-        aucs = [f"{np.mean(p):.2f} (n={len(p)})" if (p := pointed.get((kind, f))) else "" for f in FACTORS]
-        figures = [f"{np.mean(v):.2f} ± {np.std(v) / np.sqrt(len(v)):.2f}" for v in (deleted[kind], inserted[kind])]
-        print(f"| {kind} | {' | '.join(figures + aucs)} |")
+        if scene.id == apart.sample_ids[-1] or len(areas[RANDOM]) % 8 == 0:
+            print(f"\n{table(areas, pointed)}", flush=True)
+
+
+def table(areas: dict[str, list[np.ndarray]], pointed: dict[tuple[str, str], list[float]]) -> str:
+    """Means over scenes and concepts; in brackets the paired difference from random orders and its standard error."""
+    lines = [f"| map | deletion (lower) | insertion (higher) | {' | '.join(f'AUC, {f}' for f in FACTORS)} |"]
+    lines.append("|---|---:|---:|" + "---:|" * len(FACTORS))
+    chance = np.array(areas[RANDOM])
+    for kind, figures in areas.items():
+        own = np.array(figures)
+        error = (own - chance).std(axis=0) / np.sqrt(len(own))
+        cells = [
+            f"{own[:, i].mean():.2f}"
+            + ("" if kind == RANDOM else f" ({(own - chance)[:, i].mean():+.2f} ± {error[i]:.2f})")
+            for i in (0, 1)
+        ]
+        cells += [f"{np.mean(p):.2f} (n={len(p)})" if (p := pointed.get((kind, f))) else "" for f in FACTORS]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

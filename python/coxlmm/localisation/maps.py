@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Method = Literal["states", "gradient", "occlusion"]
 # Rows and columns in which occlusion covers an image: one forward pass a cell.
 OCCLUSION_GRID = (8, 8)
+# Of the way from an image that is alike everywhere: see gradient_maps.
+GRADIENT_STEPS = 4
 # By how much of its norm, spread over all features, a state is moved to see how its activations move.
 _STEP = 1e-4
 
@@ -70,18 +72,20 @@ def states_maps(dictionary: ConceptDictionary, lmm: "LMM", images: Sequence[Imag
     ]
 
 
-def gradient_maps(spoken: Spoken, concepts: Sequence[int]) -> np.ndarray:
-    """What each visual embedding that enters the language model contributes to activations, to first order.
+def gradient_maps(spoken: Spoken, concepts: Sequence[int], n_steps: int = GRADIENT_STEPS) -> np.ndarray:
+    """What each visual embedding that enters the language model contributes to activations: integrated gradients.
 
-    The gradient of an activation with respect to the embedding, times what the embedding differs by from the mean over
-    the image's, summed over features: how much the activation would lose if all of the image looked alike, as far as it
-    is linear. Activations are those of :meth:`ConceptDictionary.encode`: with other concepts active, that is not the
-    inner product of state and concept.
+    On the straight way from an image that is alike everywhere, every visual embedding being their mean, to the image
+    as it is, the gradient of an activation with respect to each embedding, times what that embedding changes by, summed
+    over features (Sundararajan et al., ICML 2017). Over all visual tokens it sums to what the activation gains on that
+    way, up to the number of steps, if the concepts that are active at its end are taken to be active on all of it.
 
     Parameters
     ----------
     spoken : Spoken
     concepts : sequence of int
+    n_steps : int
+        Points of the way that are looked at: one forward pass each, and one backward pass for each concept.
 
     Returns
     -------
@@ -95,9 +99,9 @@ def gradient_maps(spoken: Spoken, concepts: Sequence[int]) -> np.ndarray:
     """
     grid = grid_of(spoken.lmm, spoken.image)
     state = spoken.states([spoken.image])[0]
-    embeddings, gradients = spoken.sensitivity(code_gradients(spoken.dictionary, state)[list(concepts)])
-    own = embeddings - embeddings.mean(axis=0)
-    return np.stack([grid.on_image(values) for values in np.einsum("td,ktd->kt", own, gradients)])
+    directions = code_gradients(spoken.dictionary, state)[list(concepts)]
+    differences, gradients = spoken.sensitivity(directions, (np.arange(n_steps) + 0.5) / n_steps)
+    return np.stack([grid.on_image(values) for values in np.einsum("td,ktd->kt", differences, gradients)])
 
 
 def code_gradients(dictionary: ConceptDictionary, state: np.ndarray) -> np.ndarray:

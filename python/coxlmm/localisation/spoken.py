@@ -87,28 +87,42 @@ class Spoken:
         """The activations with each of ``images`` in the image's place: n_images x n_concepts."""
         return self.dictionary.encode(self.states(images, batch_size))
 
-    def sensitivity(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sensitivity(self, directions: np.ndarray, fractions: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
         """How the state moves along directions with the visual embeddings that enter the first decoder layer.
 
         Parameters
         ----------
         directions : ndarray, n_directions x n_features
+        fractions : sequence of float
+            Where on the way to look: at 0 all embeddings are their mean over the image, at 1 they are what they are.
 
         Returns
         -------
-        embeddings : ndarray, n_visual_tokens x n_embedding_features
+        differences : ndarray, n_visual_tokens x n_embedding_features
+            Of the embeddings from their mean.
         gradients : ndarray, n_directions x n_visual_tokens x n_embedding_features
-            Of the inner product of the state with each direction.
+            Of the inner product of the state with each direction, mean over the fractions.
 
         Raises
         ------
         UnsupportedModelError
             If the visual tokens do not enter the first decoder layer at positions of their own.
         """
+        inputs = self.lmm.inputs([self.image])
+        visual = self.lmm.visual_positions(inputs)[0]
+        found = [self._gradients(inputs, visual, directions, fraction) for fraction in fractions]
+        return found[0][0], np.mean([gradients for _, gradients in found], axis=0)
+
+    def _gradients(
+        self, inputs: dict[str, Any], visual: torch.Tensor, directions: np.ndarray, fraction: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         lmm = self.lmm
-        inputs = lmm.inputs([self.image])
-        visual = lmm.visual_positions(inputs)[0]
-        with torch.enable_grad(), as_written(), _entering(lmm) as entered, _leaving(self._module) as left:
+        with (
+            torch.enable_grad(),
+            as_written(),
+            _entering(lmm, visual, fraction) as entered,
+            _leaving(self._module) as left,
+        ):
             lmm.model(**continued(lmm, inputs, [self.tokens]), use_cache=False)
             if len(entered) != 1 or len(left) != 1:
                 raise UnsupportedModelError(f"{type(lmm.model).__name__} does not read a caption in one pass")
@@ -118,25 +132,31 @@ class Spoken:
             else:
                 state = hidden[-len(self.tokens) - 1 :][self.steps].mean(dim=0)
             along = torch.as_tensor(directions, dtype=torch.float32, device=state.device) @ state.float()
+            differences, embeddings = entered[0]
             gradients = [
-                torch.autograd.grad(value, entered[0], retain_graph=k + 1 < len(along))[0][0]
+                torch.autograd.grad(value, embeddings, retain_graph=k + 1 < len(along))[0]
                 for k, value in enumerate(along)
             ]
-        there = visual.to(entered[0].device)
-        embeddings = entered[0].detach()[0, : len(visual)][there]
-        at_visual = torch.stack([gradient[: len(visual)][there] for gradient in gradients])
-        return embeddings.float().cpu().numpy(), at_visual.float().cpu().numpy()
+        return differences.float().cpu().numpy(), torch.stack(gradients).float().cpu().numpy()
 
 
 @contextmanager
-def _entering(lmm: "LMM") -> Iterator[list[torch.Tensor]]:
-    """What enters the first decoder layer, as the leaf of what is differentiated."""
-    entered: list[torch.Tensor] = []
+def _entering(lmm: "LMM", visual: torch.Tensor, fraction: float) -> Iterator[list[tuple[torch.Tensor, torch.Tensor]]]:
+    """Lets visual embeddings enter the first decoder layer that lie between their mean and themselves.
+
+    What is yielded are their differences from the mean, and the embeddings that enter instead, as a leaf of what is
+    differentiated.
+    """
+    entered: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        hidden = args[0] if args else kwargs["hidden_states"]
-        hidden = hidden.detach().requires_grad_(True)
-        entered.append(hidden)
+        hidden = (args[0] if args else kwargs["hidden_states"]).detach().clone()
+        rows = visual.nonzero()[:, 0].to(hidden.device)
+        own = hidden[0, rows]
+        differences = own - own.mean(dim=0)
+        embeddings = (own - (1 - fraction) * differences).requires_grad_(True)
+        hidden[0, rows] = embeddings
+        entered.append((differences, embeddings))
         return ((hidden, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": hidden})
 
     handle = lmm.decoder_layers[0].register_forward_pre_hook(hook, with_kwargs=True)

@@ -87,33 +87,57 @@ def test_gradient_of_codes_is_that_of_the_active_set(of_dictionary):
         assert np.all(found[~active] == 0)
 
 
-def test_gradient_map_is_how_the_activation_moves_with_an_embedding(tiny, of_dictionary, spoken):
+@pytest.fixture
+def predicted(tiny, of_dictionary):
+    """From the embeddings that enter the first layer to the state that predicts the word, by transformers alone."""
     lmm, _ = tiny
-    dictionary, states = of_dictionary
-    tokens, k = states.tokens[3], int(dictionary.encode(states.X[3:4])[0].argmax())
-    (found,) = gradient_maps(spoken, [k])
-    assert np.abs(found).max() > 0
-    assert found.min() < 0  # it is signed
-    # transformers gives the embeddings that enter the first layer, and takes them back.
+    _, states = of_dictionary
+    tokens = states.tokens[3]
     ids, hidden = plain_hidden(lmm, IMAGES[3], tokens)
-    entered = hidden[0]
     visual = torch.nonzero(ids == lmm.model.config.image_token_id)[:, 0]
-    mean = entered[0, visual].mean(dim=0)
     predicting = len(ids) - len(tokens) - 1 + int(states.positions[3])
-    model = lmm.model.double()
-    try:
 
-        def activation(token, step):
-            moved = entered.double().clone()
-            moved[0, token] += step * (entered[0, token] - mean).double()
-            _, after = plain_hidden(lmm, IMAGES[3], tokens, moved)
-            return dictionary.encode(after[LAYER + 1][0, predicting].numpy()[None])[0, k]
+    def state_of(embeddings):
+        _, after = plain_hidden(lmm, IMAGES[3], tokens, embeddings)
+        return after[LAYER + 1][0, predicting].double().numpy()
 
-        for place, token in enumerate(visual.tolist()):
-            slope = (activation(token, 1e-4) - activation(token, -1e-4)) / 2e-4
-            assert found.ravel()[place] == pytest.approx(slope, rel=2e-2, abs=2e-3 * float(np.abs(found).max()))
-    finally:
-        model.float()
+    return hidden[0], visual, state_of
+
+
+def test_gradient_map_is_how_the_activation_moves_with_an_embedding(of_dictionary, spoken, predicted):
+    dictionary, states = of_dictionary
+    embeddings, visual, state_of = predicted
+    k = int(dictionary.encode(states.X[3:4])[0].argmax())
+    direction = code_gradients(dictionary, states.X[3])[k]
+    differences = embeddings[0, visual] - embeddings[0, visual].mean(dim=0)
+    (found,) = gradient_maps(spoken, [k], n_steps=2)
+    assert found.min() < 0 < found.max()
+    for place, token in enumerate(visual.tolist()):
+        slopes = []
+        for fraction in (0.25, 0.75):
+            moved = embeddings.clone()
+            moved[0, visual] -= (1 - fraction) * differences
+            more, less = moved.clone(), moved.clone()
+            more[0, token] += 0.01 * differences[place]
+            less[0, token] -= 0.01 * differences[place]
+            slopes.append(direction @ (state_of(more) - state_of(less)) / 0.02)
+        assert found.ravel()[place] == pytest.approx(np.mean(slopes), rel=0.02, abs=0.01 * float(np.abs(found).max()))
+    # At the image itself the activation of the dictionary's own code moves so.
+    gradients = spoken.sensitivity(direction[None], [1.0])[1][0]
+    moved = embeddings.clone()
+    moved[0, visual[1]] += 1e-3 * differences[1]
+    gained = dictionary.encode(np.stack([state_of(moved), state_of(embeddings)]))[:, k]
+    assert (gained[0] - gained[1]) / 1e-3 == pytest.approx(float(gradients[1] @ differences[1].numpy()), rel=0.05)
+
+
+def test_gradients_sum_to_what_is_gained_on_the_way(of_dictionary, spoken, predicted):
+    dictionary, states = of_dictionary
+    embeddings, visual, state_of = predicted
+    blank = embeddings.clone()
+    blank[0, visual] = embeddings[0, visual].mean(dim=0)
+    gained = code_gradients(dictionary, states.X[3]) @ (state_of(embeddings) - state_of(blank))
+    found = gradient_maps(spoken, range(4), n_steps=64).sum(axis=(1, 2))
+    np.testing.assert_allclose(found, gained, atol=0.02 * np.abs(gained).max())
 
 
 def test_gradients_leave_no_hook_and_no_graph_behind(tiny, spoken):
