@@ -29,6 +29,11 @@ _ONE_COLUMN = 3  # concepts up to which they stand one below the other
 _TITLE_SIZE, _WORDS_SIZE = 9.0, 8.0  # points
 _MOST_LINES = 3
 _DPI = 200
+# Text that can be searched and edited, fonts that journals take, images that can be taken out one by one.
+_SETTINGS = {
+    "svg.fonttype": "none", "svg.hashsalt": "coxlmm", "pdf.fonttype": 42, "image.composite_image": False,
+    "savefig.bbox": None,
+}  # fmt: skip
 # Date and random names would make other bytes of the same figure.
 _METADATA = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 _MISSING = r"Glyph (\d+) .*missing from"  # matplotlib's warning
@@ -209,8 +214,7 @@ def _save(figure: "Figure", path: str | os.PathLike[str], suffix: str) -> None:
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "coxlmm", "pdf.fonttype": 42, "savefig.bbox": None}
-    with rc_context(settings), warnings.catch_warnings(record=True) as caught:
+    with rc_context(_SETTINGS), warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", _MISSING)
         figure.savefig(buffer, format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
     missing = sorted({found[1] for found in (re.match(_MISSING, str(w.message)) for w in caught) if found})

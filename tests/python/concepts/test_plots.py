@@ -85,6 +85,17 @@ def test_images_keep_their_proportions(dictionary):
     assert (x1 - x0) / (y1 - y0) == pytest.approx(4)
 
 
+def test_images_stand_upright(dictionary, tmp_path):
+    half = np.zeros((100, 100, 3), dtype=np.uint8)
+    half[:50, :, 0] = half[50:, :, 2] = 255  # red above blue
+    object.__setattr__(dictionary.images[0][0], "thumbnail", thumbnail(Image.fromarray(half)))
+    dictionary.plot([0], n_images=1, path=tmp_path / "a.png")
+    drawn = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    rows = [np.flatnonzero((drawn[..., own] > 200).any(axis=1) & (drawn[..., other] < 60).any(axis=1)) for own, other
+            in ((0, 2), (2, 0))]  # fmt: skip
+    assert rows[0].mean() < rows[1].mean()
+
+
 def test_heat_lies_over_the_image_it_is_of(dictionary):
     heat = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
     object.__setattr__(dictionary.images[1][1], "heat", heat)
