@@ -94,7 +94,8 @@ def main() -> None:
                 orders += [rng.permutation(maps[top[0]].size) for _ in range(args.random)]
             fractions, activations = curves(spoken, orders, shape, n_steps=args.steps)
             curves_area = np.array([[[area(c, fractions) for c in kind.T] for kind in order] for order in activations])
-            curves_area /= activations[0, 0, 0]
+            whole = activations[0, 0, 0]
+            curves_area /= np.where(whole > 0, whole, 1)  # of those that are not asked about some are not active
             areas[method] += [curves_area[i, :, k] for i, k in enumerate(top)]
             if method == METHODS[0]:
                 areas[RANDOM] += [curves_area[len(top) :, :, k].mean(axis=0) for k in top]

@@ -3,12 +3,12 @@
 import json
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from coxlmm.cli.application import say
-from coxlmm.cli.options import DeviceMap, Dtype, Model, load_for
+from coxlmm.cli.options import DeviceMap, Dtype, HeatMaps, Model, load_for
 
 if TYPE_CHECKING:
     from coxlmm.explanation import Explanation
@@ -21,10 +21,7 @@ def explain(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
     model: Model = None,
     n_concepts: Annotated[int, typer.Option(help="Concepts named, at most.", min=1)] = 5,
-    heat_maps: Annotated[
-        Literal["auto", "states", "gradient", "occlusion", "none"],
-        typer.Option(help="How to find where in the image each concept is, for --out and --json."),
-    ] = "auto",
+    heat_maps: HeatMaps = "auto",
     out: Annotated[Path | None, typer.Option(help="Write a page with pictures and heat maps, too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, heat maps included.")] = False,
     dtype: Dtype = None,

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coxlmm.cli.application import say
-from coxlmm.cli.options import L1, DeviceMap, Dtype, Model, NConcepts, Seed, StopWords, images_of, load_for
+from coxlmm.cli.options import L1, DeviceMap, Dtype, HeatMaps, Model, NConcepts, Seed, StopWords, images_of, load_for
 
 if TYPE_CHECKING:
+    from coxlmm.dictionary import ConceptDictionary
     from coxlmm.grounding import PublishedFilter, WordFilter
+    from coxlmm.models import LMM
 
 _TOO_MANY_ACTIVE = 0.9  # of all concepts, in the average state
 
@@ -26,6 +28,8 @@ def fit(
         str | None, typer.Option(help="Where the images are, if they are not where they were extracted from.")
     ] = None,
     n_images: Annotated[int, typer.Option(help="Images for each concept.", min=1)] = 8,
+    diverse: Annotated[bool, typer.Option("--diverse", help="Images that are nearly the same count as one.")] = False,
+    heat_maps: HeatMaps = "none",
     n_words: Annotated[int, typer.Option(help="Words for each concept.", min=1)] = 10,
     contrast: Annotated[
         str,
@@ -87,7 +91,10 @@ def fit(
             images=images_of(images, source),
             word_filter=words,
             contrast=contrast,
+            diverse=diverse,
         )
+        if heat_maps != "none":
+            _localise(dictionary, lmm, images_of(images, source), heat_maps)
     for each in caught:
         say(f"warning: {each.message}")
     dictionary.save_pretrained(out)
@@ -95,6 +102,17 @@ def fit(
         said = ", ".join(word.text for word in concept.words[:6])
         say(f"{concept.share_of_activation:5.1%}  concept {concept.index:<3d} {said}")
     say(f"dictionary: {out}")
+
+
+def _localise(dictionary: "ConceptDictionary", lmm: "LMM", images: Any, method: str) -> None:
+    from coxlmm.architecture import UnsupportedModelError
+
+    try:
+        dictionary.localise(lmm, images=images, **({} if method == "auto" else {"method": method}))
+    except UnsupportedModelError as error:
+        if method != "auto":
+            raise
+        say(f"there are no heat maps: {error}")
 
 
 def _word_filter(name: str | None, **options: Any) -> "WordFilter | PublishedFilter":

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,6 +27,10 @@ StopWords = Annotated[
     typer.Option(help='Leave out the stop words of a language: "english", or "de", "fr", "zh", ... (extra [words]).'),
 ]
 BatchSize = Annotated[int, typer.Option(help="Images captioned at a time.", min=1)]
+HeatMaps = Annotated[
+    Literal["auto", "states", "gradient", "occlusion", "none"],
+    typer.Option(help='How to find where in images concepts are; "auto" is what was found most faithful.'),
+]
 Dtype = Annotated[str | None, typer.Option(help="Precision: float32, bfloat16, ... Default: as extracted, or stored.")]
 DeviceMap = Annotated[str | None, typer.Option(help='Where the model goes, for transformers: "auto", "cuda", ...')]
 Model = Annotated[

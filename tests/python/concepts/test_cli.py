@@ -10,7 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from coxlmm import LMM, ConceptDictionary, States
+from coxlmm.architecture import UnsupportedModelError
 from coxlmm.cli import app
+from coxlmm.grounding import illustrate
 from coxlmm.states import StatesGroup
 
 PROGRAM = "import sys; from coxlmm.cli import app; app(prog_name='coxlmm')"
@@ -277,6 +279,30 @@ def test_explain_prints_text_or_json(folder, fitted):
     assert result.stdout.startswith("a red [dog]\n  100%  concept ")
     result = run("explain", fitted[0], folder / "images" / "0.png", "--json", *model)
     assert json.loads(result.stdout)["caption"] == "a red dog"
+
+
+def test_fit_finds_where_concepts_are_in_images_that_differ(extracted, tmp_path, monkeypatch):
+    arguments = ["fit", extracted[0], "--n-concepts", 3, "--l1", 0.01, "--out", tmp_path / "d"]
+    assert run(*arguments).exit_code == 0
+    plain = ConceptDictionary.from_pretrained(tmp_path / "d")
+    assert all(hit.heat is None for hits in plain.images for hit in hits)
+    asked = []
+    monkeypatch.setattr(
+        "coxlmm.dictionary.illustrate", lambda *a, **o: asked.append(o["diverse"]) or illustrate(*a, **o)
+    )
+    assert run(*arguments, "--heat-maps", "states", "--diverse").exit_code == 0
+    located = ConceptDictionary.from_pretrained(tmp_path / "d")
+    assert all(hit.heat.shape == (2, 2) for hits in located.images for hit in hits)
+    assert asked == [True]
+
+    def no_grid(*arguments):
+        raise UnsupportedModelError("no grid")
+
+    monkeypatch.setattr("coxlmm.localisation.maps.grid_of", no_grid)
+    assert "error: no grid" in failure(run(*arguments, "--heat-maps", "states"))
+    result = run(*arguments, "--heat-maps", "auto")
+    assert result.exit_code == 0
+    assert "there are no heat maps: no grid" in result.stderr
 
 
 def test_explain_writes_a_page_with_heat_maps(folder, fitted, tmp_path):
