@@ -20,7 +20,7 @@ from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
 from coxlmm.report.numbers import number, percent
 from coxlmm.report.pictures import Pictures, aspect, data_uri, heat_uri
 from coxlmm.report.policy import content_security_policy
-from coxlmm.report.reading import reading_of
+from coxlmm.report.reading import reading_of, reading_of_words, warning_of_words
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("page.js", "concepts.js", "samples.js", "view.js")
@@ -97,6 +97,8 @@ def report_html(
         layer=_layer(dictionary.manifest),
         setting=_setting(dictionary.estimator),
         reading=reading_of(dictionary),
+        reading_of_words=reading_of_words(dictionary),
+        warning=warning_of_words(dictionary),
         known=_known(dictionary),
         n_shown=len(data["samples"]),
         data=as_script(data),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.estimators import KMeans
+from coxlmm.report.captions import quoted
 
 
 @dataclass(frozen=True)
@@ -71,3 +72,36 @@ def reading_of(dictionary: ConceptDictionary) -> Reading:
     if getattr(dictionary.estimator, "mean_", None) is not None:
         return _AROUND_MEAN if signed else _MEAN_AND_SUM
     return _SIGNED if signed else _SUM
+
+
+def reading_of_words(dictionary: ConceptDictionary) -> str:
+    """What the words of the concepts are, by how they were chosen."""
+    contrast = dictionary.manifest.get("grounding", {}).get("contrast")
+    around_mean = getattr(dictionary.estimator, "mean_", None) is not None
+    lens = "the model’s final norm and output embedding applied to it"
+    if contrast == "mean" and around_mean:
+        score = (
+            "What the concept makes the model more likely to say. The score is how much a typical activation of it, "
+            "added to the mean state, raises the logit of the word."
+        )
+    elif contrast == "mean":
+        score = (
+            f"What the concept would make the model say more than others: {lens}. The score is the logit, less that of "
+            "the mean concept."
+        )
+    else:
+        score = f"What the concept alone would make the model say: {lens}. The score is the logit."
+    shared = " Words that come first in more than half of the concepts are left out." if contrast == "shared" else ""
+    return f"{score} Tokens that are no words are left out, and those that begin one are completed.{shared}"
+
+
+def warning_of_words(dictionary: ConceptDictionary) -> str | None:
+    """What is to be said where the words cannot be trusted: the layer does not speak the language of words yet."""
+    grounding = dictionary.manifest.get("grounding", {})
+    rank = grounding.get("rank_of_word")
+    if rank is None or rank <= grounding["n_words"]:
+        return None
+    return (
+        f"The words of this page are not to be trusted; its images are. Even the mean state does not decode to "
+        f"{quoted(dictionary.word)}, which it predicts (it is word {rank:,}, or later): the layer is too early for it."
+    )

@@ -281,6 +281,25 @@ def test_how_the_mean_and_signs_are_read(dictionary):
     assert read.signed
 
 
+def test_what_words_are_is_said_as_they_were_chosen(dictionary):
+    assert "The score is the logit." in report_html(dictionary)
+    dictionary.manifest["grounding"] = {"n_words": 10, "contrast": "shared"}
+    assert "Words that come first in more than half of the concepts are left out." in report_html(dictionary)
+    dictionary.manifest["grounding"]["contrast"] = "mean"
+    assert "less that of the mean concept" in report_html(dictionary)
+    dictionary.estimator.mean_ = np.ones(12)
+    html = report_html(dictionary)
+    assert "added to the mean state, raises the logit" in html
+    assert "more than half" not in html
+
+
+def test_words_that_cannot_be_trusted_are_warned_of(dictionary):
+    grounding = dictionary.manifest["grounding"] = {"n_words": 10, "contrast": "none", "rank_of_word": 10}
+    assert "not to be trusted" not in report_html(dictionary)
+    grounding["rank_of_word"] = 1234
+    assert "does not decode to “dog”, which it predicts (it is word 1,234, or later)" in report_html(dictionary)
+
+
 def test_an_estimator_in_an_estimator_is_named_with_it(dictionary, states):
     dictionary.estimator = Whitened(SemiNMF(4, l1=0.25, random_state=0), random_state=0).fit(states.X)
     assert "Whitened SemiNMF, l1 = 0.25" in Page(report_html(dictionary)).text
