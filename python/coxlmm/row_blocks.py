@@ -77,7 +77,8 @@ class RowBlocks:
         Parameters
         ----------
         paths : path or iterable of paths
-            Safetensors files in the order of the rows. They must stay as they are while the result is in use. Tensors
+            Safetensors files in the order of the rows; a directory, such as one of saved states, stands for those in it
+            in the order of their names. They must stay as they are while the result is in use. Tensors
             that do not start at a multiple of their element's size (those of the library's own writer do) are copied
             where they are computed with.
         key : str
@@ -92,14 +93,14 @@ class RowBlocks:
         Raises
         ------
         FileNotFoundError
-            If a file is not there.
+            If a file is not there, or a directory has none.
         ValueError
             If one is damaged or no safetensors file, has no such tensor, or the tensors do not fit together.
         TypeError
             If a tensor is not of float32, float64, float16 or bfloat16.
         """
         files = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        return cls(_mapped(os.fspath(file), key) for file in files)
+        return cls(_mapped(name, key) for file in files for name in _files(os.fspath(file)))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -125,6 +126,15 @@ def _name(dtype: Any) -> str:
     if getattr(dtype, "names", None) == ("bfloat16",):
         return "bfloat16"
     return str(dtype).removeprefix("torch.")
+
+
+def _files(path: str) -> list[str]:
+    if not os.path.isdir(path):
+        return [path]
+    found = sorted(name for name in os.listdir(path) if name.endswith(".safetensors"))
+    if not found:
+        raise FileNotFoundError(f"there are no safetensors files in {path}")
+    return [os.path.join(path, name) for name in found]
 
 
 def _mapped(path: str, key: str) -> np.ndarray:

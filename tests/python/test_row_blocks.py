@@ -117,6 +117,18 @@ def test_one_path_and_an_empty_shard(tmp_path):
     assert np.array_equal(_core.sparse_encode(both, np.eye(3), l1=0.5).codes, np.full((2, 3), 0.75))
 
 
+def test_a_directory_stands_for_its_files_in_the_order_of_their_names(tmp_path):
+    X = np.arange(12, dtype=np.float32).reshape(6, 2)
+    for i in (2, 0, 1):
+        save_file({"X": X[2 * i : 2 * i + 2]}, tmp_path / f"part-{i}.safetensors")
+    (tmp_path / "manifest.json").write_text("{}")
+    mapped = RowBlocks.from_safetensors(tmp_path, "X")
+    np.testing.assert_array_equal(np.concatenate(mapped.blocks), X)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(FileNotFoundError, match="no safetensors files in .*none"):
+        RowBlocks.from_safetensors(tmp_path / "none", "X")
+
+
 def test_unfit_files_are_named(tmp_path):
     path = tmp_path / "x.safetensors"
     with pytest.raises(FileNotFoundError):
