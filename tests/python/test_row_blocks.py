@@ -125,7 +125,7 @@ def test_a_directory_stands_for_its_files_in_the_order_of_their_names(tmp_path):
     mapped = RowBlocks.from_safetensors(tmp_path, "X")
     np.testing.assert_array_equal(np.concatenate(mapped.blocks), X)
     (tmp_path / "none").mkdir()
-    with pytest.raises(FileNotFoundError, match="no safetensors files in .*none"):
+    with pytest.raises(FileNotFoundError, match=r"no safetensors files in .*none"):
         RowBlocks.from_safetensors(tmp_path / "none", "X")
 
 
