@@ -19,7 +19,7 @@ def planted(n=240, seed=0):
     U = rng.standard_normal((TRUE_K, 30))
     V = rng.exponential(5, (n, TRUE_K)) * (rng.random((n, TRUE_K)) < 0.35)
     X = V @ (U / np.linalg.norm(U, axis=1, keepdims=True)) + NOISE * rng.standard_normal((n, 30))
-    names = [f"{i // 2}" for i in range(n)]  # two states a sample
+    names = [f"{i % (n // 2)}" for i in range(n)]  # two states a sample
     return States(X, names, [""] * n, np.zeros(n), {"word": "dog", "layer": 2}), V
 
 
