@@ -1,7 +1,7 @@
 """Concepts of two dictionaries, paired: over seeds, numbers of concepts, penalties, layers, models."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,8 +123,10 @@ def _in_different_spaces(a: object, b: object) -> bool:
 def _shared_activations(a: ConceptDictionary | ArrayLike, b: ConceptDictionary | ArrayLike) -> tuple:
     V, W = (_matrix(d.codes if isinstance(d, ConceptDictionary) else d, "activations") for d in (a, b))
     if isinstance(a, ConceptDictionary) and isinstance(b, ConceptDictionary):
-        at = {name: row for row, name in enumerate(_distinct(b.sample_ids))}
-        shared = [(row, at[name]) for row, name in enumerate(_distinct(a.sample_ids)) if name in at]
+        by_word = a.sample_words is not None or b.sample_words is not None
+        first, second = (list(_samples(d, by_word)) for d in (a, b))
+        at = {sample: row for row, sample in enumerate(second)}
+        shared = [(row, at[sample]) for row, sample in enumerate(first) if sample in at]
         rows, columns = np.array(shared, dtype=int).reshape(-1, 2).T
         V, W = V[rows], W[columns]
     elif len(V) != len(W):
@@ -137,14 +139,18 @@ def _shared_activations(a: ConceptDictionary | ArrayLike, b: ConceptDictionary |
     return V, W
 
 
-def _distinct(sample_ids: Sequence[str]) -> list[tuple[str, int]]:
-    """A sample with several states (one a visual token, one a word) has them in one order in every extraction."""
-    seen: Counter[str] = Counter()
-    names = []
-    for name in sample_ids:
-        names.append((name, seen[name]))
-        seen[name] += 1
-    return names
+def _samples(dictionary: ConceptDictionary, by_word: bool) -> Iterator[tuple[str, Hashable, int]]:
+    """Names of the states that a dictionary was fitted to: of which sample, of which word, and which of several.
+
+    Several states of one sample (one a visual token) have the same order in every extraction. Words only tell states
+    apart where words share a dictionary: else those of "dog" in one may be compared with those of "cat" in another.
+    """
+    words = dictionary.sample_words or [dictionary.word] * dictionary.n_samples
+    seen: Counter[tuple[str, Hashable]] = Counter()
+    for name, word in zip(dictionary.sample_ids, words, strict=True):
+        key = (name, word if by_word else None)
+        yield (*key, seen[key])
+        seen[key] += 1
 
 
 def _matrix(values: ArrayLike, what: str) -> np.ndarray:

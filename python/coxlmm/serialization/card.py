@@ -93,7 +93,7 @@ def _is_repository(model: str, manifest: Mapping[str, Any]) -> bool:
 
 
 def _words(dictionary: ConceptDictionary) -> str:
-    word = dictionary.manifest.get("word")
+    word = dictionary.word
     return _listed([word] if isinstance(word, str) else word or [])
 
 
@@ -163,7 +163,7 @@ def _concepts(concepts: list[Concept]) -> str:
     if any(c.stability is not None for c in concepts):
         columns["stability"] = lambda c: f"{c.stability:.2f}"
     if any(c.effect is not None for c in concepts):
-        columns["effect of its removal, nats (random directions)"] = _effect
+        columns["effect of its removal, nats (of random directions; of directions of the data)"] = _effect
     columns["words"] = lambda c: _listed(word.text for word in c.words)
     return _table(list(columns), ([column(c) for column in columns.values()] for c in concepts), keep_empty=True)
 
@@ -172,7 +172,8 @@ def _effect(concept: Concept) -> str:
     effect = concept.effect
     if effect is None:
         return ""
-    shown = f"{effect.divergence:.3g} ({effect.random_divergence:.3g})"
+    by_chance = [effect.random_divergence, effect.matched_divergence]
+    shown = f"{effect.divergence:.3g} ({'; '.join(f'{value:.3g}' for value in by_chance if value is not None)})"
     return f"{shown}, nothing" if effect.is_nothing else shown
 
 

@@ -95,6 +95,19 @@ def test_states_of_one_sample_are_matched_in_their_order(states):
     np.testing.assert_allclose(found.similarities, 1)
 
 
+def test_states_of_one_word_are_found_among_those_of_several(states):
+    alone = ConceptDictionary.fit(states, SemiNMF(4, l1=0.5, random_state=0))
+    shared = ConceptDictionary.fit(states, SemiNMF(4, l1=0.5, random_state=0))
+    shared.sample_ids = shared.sample_ids * 2
+    shared.captions = shared.captions * 2
+    shared.sample_words = ["cat"] * 60 + ["dog"] * 60
+    shared.codes = np.concatenate([RNG.random((60, 4)), alone.codes])
+    for pair in ((alone, shared), (shared, alone)):
+        found = match_concepts(*pair, codes=True)
+        assert found.n_samples == 60
+        np.testing.assert_allclose(found.similarities, 1)
+
+
 def test_a_concept_that_is_nothing_resembles_nothing(vectors):
     vectors[2] = 0
     found = match_concepts(vectors, vectors)

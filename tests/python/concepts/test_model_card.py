@@ -1,6 +1,7 @@
 """What a saved dictionary says of itself, to people and to the hub."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,6 +41,12 @@ def test_it_says_what_the_dictionary_is(dictionary, tmp_path):
     assert facts["space"] == "12 features, before the final norm"
     assert facts["estimator"].startswith("`SemiNMF(init='kmeans++', l1=0.5, ")
     assert facts["relative squared error"] == f"{dictionary.relative_error:.4f}"
+
+
+def test_words_that_share_a_dictionary_are_all_named(dictionary, tmp_path):
+    dictionary.manifest["word"] = ["dog", "cat"]
+    card = card_of(dictionary, tmp_path)
+    assert "# Concepts of `owner/model` at `dog`, `cat`\n" in card
 
 
 def test_the_hub_reads_its_metadata(dictionary, tmp_path):
@@ -105,12 +112,13 @@ def test_measures_are_a_table_with_their_spreads(dictionary, tmp_path):
 def test_concepts_are_ranked_and_say_what_was_found_of_them(dictionary, tmp_path):
     dictionary.stability = np.array([0.9, 0.8, 0.7, 0.6])
     dictionary.effects = [Effect(0.5, 0.5, 0.1, 0.1, p, 8, 4) for p in (0.01, 0.9, 0.01, 0.01)]
+    dictionary.effects[2] = replace(dictionary.effects[2], matched_divergence=0.25)
     table = rows(card_of(dictionary, tmp_path))[-4:]
     ranked = sorted(dictionary.concepts, key=lambda c: -c.share_of_activation)
     assert [int(row[0]) for row in table] == [c.index for c in ranked]
     for row, concept in zip(table, ranked, strict=True):
         assert row[2] == f"{concept.stability:.2f}"
-        assert row[3] == ("0.5 (0.1), nothing" if concept.index == 1 else "0.5 (0.1)")
+        assert row[3] == {1: "0.5 (0.1), nothing", 2: "0.5 (0.1; 0.25)"}.get(concept.index, "0.5 (0.1)")
         assert row[4] == ", ".join(f"`{word.text}`" for word in concept.words)
 
 

@@ -29,6 +29,7 @@ def full(dictionary):
     rng = np.random.default_rng(1)
     dictionary.raw_words = [[Word(f"Ġ{k}", 1.5), Word("犬", -0.25)] for k in range(4)]
     dictionary.thumbnails = {59: thumbnail(noise_image(1)), 3: dictionary.images[0][0].thumbnail}
+    dictionary.sample_words = ["dog", "cat"] * 30
     dictionary.stability = np.array([0.5, 1.0, 0.25, 0.125])
     dictionary.effects = [_effect(p_value) for p_value in (0.01, 1.0, 0.05, 0.5)]
     dictionary.measures = {"figures": {"clip_score": {"mean": 0.5, "std": 0.25}}, "seeds": [0, 1], "note": None}
@@ -267,6 +268,7 @@ def _first_hit(config):
         (lambda c: c["captions"].pop(), "59 captions, and codes of 60 samples"),
         (lambda c: c["captions"].__setitem__(3, 7), "captions.3 is 7, and must be a text"),
         (lambda c: c.update(captions={}), "captions is {}, and must be a list"),
+        (lambda c: c["sample_words"].pop(), "59 words of samples"),
         (lambda c: c["words"].pop(), "3 lists of words, and codes of 60 samples and 4 concepts"),
         (lambda c: c["words"][1].append(["x"]), r"words.1.5: .*missing 1 required positional argument: 'score'"),
         (lambda c: c["words"][1].append(["x", "y"]), r"words.1.5.score is 'y', and must be a number"),
@@ -410,9 +412,8 @@ def test_a_dictionary_of_version_1_is_read(dictionary, states, saved, recwarn):
     assert loaded.concepts == dictionary.concepts
     assert [hit.thumbnail for hit in loaded.images[0]] == [hit.thumbnail for hit in dictionary.images[0]]
     assert loaded.relative_error == dictionary.relative_error
-    assert (loaded.stability, loaded.effects, loaded.raw_words, loaded.thumbnails, loaded.measures) == (
-        None, None, [], {}, {}
-    )  # fmt: skip
+    assert (loaded.stability, loaded.effects, loaded.sample_words) == (None, None, None)
+    assert (loaded.raw_words, loaded.thumbnails, loaded.measures) == ([], {}, {})
     np.testing.assert_array_equal(loaded.encode(states), dictionary.encode(states))
     assert not [w for w in recwarn if "leaves out" in str(w.message)]
 
