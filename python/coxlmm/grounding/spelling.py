@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coxlmm.grounding.filters import PublishedFilter, WordFilter
 from coxlmm.words import fold
-from coxlmm.words.text import default_segmentation, pieces_of
+from coxlmm.words.text import Piece, default_segmentation, pieces_of
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
@@ -79,26 +79,30 @@ class TokenWords:
 def words_begun(lmm: "LMM", captions: Iterable[str]) -> dict[int, Counter[str]]:
     """Of every token that begins a word of the captions, these words and the number of captions that have them.
 
-    The first word of a caption is left out where there is no token before it: it may be spelt as no other.
+    The first word of a caption is left out in scripts with spaces: without one before it, it is spelt as no other.
     """
     said: Counter[str] = Counter()
     spelt: dict[int, set[str]] = defaultdict(set)
     seen: set[str] = set()
     for caption, count in Counter(captions).items():
-        words = [(start, caption[start:stop]) for start, stop, _ in _words(caption)]
-        said.update(dict.fromkeys({fold(word) for _, word in words}, count))
-        inside = {word for start, word in words if start}
+        words = _words(caption)
+        said.update(dict.fromkeys({fold(caption[word.start : word.stop]) for word in words}, count))
+        inside = {caption[word.start : word.stop] for word in words if _spelt_as_elsewhere(word)}
         if inside <= seen:
             continue
         seen |= inside
         decoded = lmm.decode_with_spans(lmm.tokenizer(caption, add_special_tokens=False)["input_ids"])
-        for start, stop, _ in _words(decoded.text):
-            first = decoded.under(start, stop).start
+        for word in filter(_spelt_as_elsewhere, _words(decoded.text)):
+            first = decoded.under(word.start, word.stop).start
             # The token may carry the space before the word, but no part of another word.
-            if start and not decoded.text[decoded.spans[first][0] : start].strip():
-                spelt[decoded.ids[first]].add(decoded.text[start:stop])
+            if not decoded.text[decoded.spans[first][0] : word.start].strip():
+                spelt[decoded.ids[first]].add(decoded.text[word.start : word.stop])
     return {token: Counter({word: said[fold(word)] for word in words}) for token, words in spelt.items()}
 
 
-def _words(text: str):
+def _spelt_as_elsewhere(word: Piece) -> bool:
+    return word.start > 0 or word.kind == "unspaced"
+
+
+def _words(text: str) -> list[Piece]:
     return [piece for piece in pieces_of(text, default_segmentation()) if piece.kind in ("word", "unspaced")]

@@ -82,13 +82,13 @@ def test_what_all_concepts_share_does_not_matter_without_a_norm(random_lmm, some
     assert [[w.text for w in row] for row in plain[0]] != [[w.text for w in row] for row in plain[1]]
 
 
-def telling(own, shared):
-    """A model whose concepts decode to words of their own and, before these, some of them to "dog"."""
+def telling(own, shared, score=9):
+    """A model whose concepts decode to words of their own, six of scores 8 to 3, and some of them to "dog"."""
     words = [["red", "hue", "ink"], ["cat", "paw", "fur"], ["sky", "sun", "air"], ["sea", "bay", "cod"]][:own]
     words = [each + [f"{each[0]}{letter}" for letter in "xyz"] for each in words]
     tokenizer = byte_level_tokenizer(["dog", *(word for each in words for word in each)])
     scores = [{f"Ġ{word}": 8 - i for i, word in enumerate(each)} for each in words]
-    return scoring(tokenizer, *({"Ġdog": 9 if k < shared else -9} | each for k, each in enumerate(scores)))
+    return scoring(tokenizer, *({"Ġdog": score if k < shared else -9} | each for k, each in enumerate(scores)))
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,13 @@ def test_words_that_most_concepts_begin_with_are_left_out(n_concepts, n_shared, 
         assert [row[0].text for row in found] == expected
     plain = ground_words(components(n_concepts), lmm, 1, few, contrast="none")
     assert [row[0].text for row in plain[:n_shared]] == ["dog"] * n_shared
+
+
+def test_words_that_concepts_share_further_down_stay():
+    found = ground_words(components(4), telling(4, 4, 2.5), 7, WordFilter(min_length=3), contrast="shared")
+    assert [row[6].text for row in found] == ["dog"] * 4
+    found = ground_words(components(4), telling(4, 4, 4.5), 1, WordFilter(min_length=3), contrast="shared")
+    assert [row[0].text for row in found] == ["red", "cat", "sky", "sea"]
 
 
 def test_a_difference_from_a_mean_state_has_words_that_states_have(monkeypatch):
