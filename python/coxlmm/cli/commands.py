@@ -10,7 +10,7 @@ from coxlmm.cli.evaluation import choose, evaluate
 from coxlmm.cli.explain import explain
 from coxlmm.cli.extraction import extract, verify
 from coxlmm.cli.fit import fit
-from coxlmm.cli.intervene import intervene
+from coxlmm.cli.intervene import effects, intervene
 from coxlmm.cli.published import import_published
 from coxlmm.cli.report import report
 from coxlmm.cli.sharing import compare, plot, push
@@ -26,6 +26,7 @@ HELP = """What a frozen multimodal model represents where it writes a word.
   coxlmm report dictionary/ --out report.html
   coxlmm explain dictionary/ photo.jpg
   coxlmm intervene dictionary/ photo.jpg --concept 3
+  coxlmm effects dictionary/ --images images/
   coxlmm evaluate dictionary/ --states states/ --images unseen/
   coxlmm plot dictionary/ --out concepts.svg
   coxlmm compare dictionary/ other/
@@ -56,7 +57,7 @@ def main(
 
 
 for command in (
-    demo, vocabulary, extract, verify, import_published, fit, report, explain, intervene, choose, evaluate, plot,
-    compare, push,
+    demo, vocabulary, extract, verify, import_published, fit, report, explain, intervene, effects, choose, evaluate,
+    plot, compare, push,
 ):  # fmt: skip
     app.command()(command)

@@ -1,4 +1,4 @@
-"""``coxlmm intervene``: an image -> what the model says of it without a concept, or with more of it."""
+"""``coxlmm intervene`` and ``coxlmm effects``: what the model says without a concept, or with more of it."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,11 @@ from typing import Annotated
 
 import typer
 
-from coxlmm.cli.options import DeviceMap, Dtype, Model, load_for
+from coxlmm.cli.application import say
+from coxlmm.cli.options import DeviceMap, Dtype, Model, images_of, load_for
+
+NRandom = Annotated[int, typer.Option(help="Random directions to compare with, of either kind.", min=1)]
+DirectionsSeed = Annotated[int, typer.Option("--seed", help="Seed of the random directions.")]
 
 
 def intervene(
@@ -25,8 +29,8 @@ def intervene(
             help='Whether the state that predicts the word is changed ("word"), or later ones too ("from-word").'
         ),
     ] = "word",
-    n_random: Annotated[int, typer.Option(help="Random directions to compare with.", min=1)] = 20,
-    seed: Annotated[int, typer.Option(help="Of the random directions.")] = 0,
+    n_random: NRandom = 20,
+    seed: DirectionsSeed = 0,
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     dtype: Dtype = None,
@@ -46,3 +50,46 @@ def intervene(
         typer.echo(json.dumps(intervention.to_dict(), ensure_ascii=False, indent=1))
     else:
         typer.echo(str(intervention))
+
+
+def effects(
+    dictionary: Annotated[Path, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote.")],
+    images: Annotated[
+        str | None, typer.Option(help="Where the images of the fit are. Default: where their names say.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory to write. Default: DICTIONARY itself.")] = None,
+    n_images: Annotated[int, typer.Option(help="Images for each concept.", min=1)] = 8,
+    n_random: NRandom = 20,
+    seed: DirectionsSeed = 0,
+    model: Model = None,
+    dtype: Dtype = None,
+    device_map: DeviceMap = None,
+) -> None:
+    """Find out what removing each concept changes, and keep it with the dictionary for its report."""
+    from coxlmm import ConceptDictionary
+    from coxlmm.atomic import ensure_replaceable
+    from coxlmm.serialization import holds_dictionary
+
+    out = dictionary if out is None else out
+    loaded = ConceptDictionary.from_pretrained(dictionary)
+    ensure_replaceable(out, holds_dictionary)
+    lmm = load_for(loaded.manifest, model, dtype, device_map, "dictionary")
+    loaded.measure_effects(lmm, images_of(images, None), n_images=n_images, n_random=n_random, seed=seed, progress=True)
+    row = "{:>7}  {:>13}  {:>13}  {:>19}  {}"
+    typer.echo("Divergence in nats and part of the captions changed, without a concept and by random changes as large:")
+    typer.echo(row.format("concept", "without it", "any direction", "where states differ", ""))
+    for concept in sorted(loaded.concepts, key=lambda c: -c.effect.divergence):
+        e = concept.effect
+        cells = [
+            f"{divergence:.3g} {changed:>4.0%}"
+            for divergence, changed in (
+                (e.divergence, e.caption_changed),
+                (e.random_divergence, e.random_caption_changed),
+                (e.matched_divergence, e.matched_caption_changed),
+            )
+        ]
+        said = ", ".join(word.text for word in concept.words[:5])
+        verdict = "no more than any change" if e.is_nothing else "more than both" if e.is_specific else "more than any"
+        typer.echo(row.format(concept.index, *cells, f"{verdict}: {said}"))
+    loaded.save_pretrained(out)
+    say(f"dictionary: {out}")

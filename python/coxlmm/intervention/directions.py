@@ -55,14 +55,26 @@ def is_nothing(own: float, of_random: np.ndarray) -> bool:
     return p_value(own, of_random) > SIGNIFICANT
 
 
-def divergence(before: np.ndarray, after: np.ndarray) -> float:
-    """Kullback-Leibler divergence in nats of two distributions, ``sum p_before * log(p_before / p_after)``.
+def divergence(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Kullback-Leibler divergence in nats of distributions, ``sum p_before * log(p_before / p_after)``.
 
-    Both are given as natural logarithms of probabilities.
+    Parameters
+    ----------
+    before : ndarray, vocabulary
+        Natural logarithms of probabilities.
+    after : ndarray, ... x vocabulary
+
+    Returns
+    -------
+    ndarray, ...
+        Of each distribution in ``after`` from the one before.
     """
     possible = np.isfinite(before)
+    if not possible.all():
+        before, after = before[possible], after[..., possible]
+    p = np.exp(before)
     # Rounding may leave a negative number where both are the same.
-    return max(0.0, float(np.exp(before[possible]) @ (before[possible] - after[possible])))
+    return np.maximum(0.0, (before - after) @ p)
 
 
 def _normalized(directions: np.ndarray) -> np.ndarray:

@@ -130,8 +130,8 @@ def measure_effects(
     wanted, found = sum(map(len, ranks.values())), sum(map(len, trials))
     if found < wanted:
         message = (
-            f"of {wanted - found} of {wanted} activations that are largest, the model's are others than the "
-            f"dictionary's: is it the model, with the images, that the dictionary is of?"
+            f"{wanted - found} of the {wanted} largest activations come out otherwise than in the fit: is it the "
+            f"model, and are they the images, that the dictionary is of?"
         )
         if found == 0:
             raise ValueError(message)
@@ -192,11 +192,11 @@ def _tried(
     pairs = [(i, k, rank) for i in np.flatnonzero(is_same).tolist() for k, rank in batch[i].ranks.items()]
     divergences, asked, differs = [], [], []
     for i, k, rank in pairs:
-        removal = -float(codes[i, k]) * dictionary.components[k].astype(np.float64)
-        deltas = np.concatenate([removal[None], np.linalg.norm(removal) * units])
+        u = dictionary.components[k].astype(np.float64)
+        deltas = -float(codes[i, k]) * np.concatenate([u[None], np.linalg.norm(u) * units])
         before = fork.log_probabilities[i]
-        after = [branch.log_probabilities for branch in fork.branches([i] * len(deltas), deltas, 1)]
-        divergences.append(np.array([divergence(before, one) for one in after]))
+        after = np.stack([branch.log_probabilities for branch in fork.branches([i] * len(deltas), deltas, 1)])
+        divergences.append(divergence(before, after))
         for row in (0, 1 + rank % n_random, 1 + n_random + rank % n_random):
             asked.append((i, deltas[row]))
             differs.append(bool(after[row].argmax() != before.argmax()))

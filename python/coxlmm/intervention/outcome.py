@@ -252,8 +252,8 @@ def intervene(
         return lmm.decode([*tokens[:position], *branch.ids]).strip()
 
     def random_changes(branches: list[Branch]) -> RandomChanges:
-        divergences = [divergence(before.log_probabilities, branch.log_probabilities) for branch in branches]
-        return RandomChanges(np.array(divergences), [caption(branch) for branch in branches])
+        after = np.stack([branch.log_probabilities for branch in branches])
+        return RandomChanges(divergence(before.log_probabilities, after), [caption(branch) for branch in branches])
 
     return Intervention(
         concept=dictionary.concepts[concept],
@@ -267,7 +267,7 @@ def intervene(
         caption=caption(before),
         changed_caption=caption(after),
         next_words=_next_words(lmm, before.log_probabilities, after.log_probabilities),
-        divergence=divergence(before.log_probabilities, after.log_probabilities),
+        divergence=float(divergence(before.log_probabilities, after.log_probabilities)),
         random=random_changes(found[:n_random]),
         matched=random_changes(found[n_random:]),
     )
