@@ -121,6 +121,7 @@ def test_values_that_hardly_occur_are_left_out():
         (lambda f, g: f.pop("shape"), "factors are .*colour.*but those of the held-out states"),
         (lambda f, g: f.update(shape=[1]), "'shape' has 1 entries for 100 states"),
         (lambda f, g: g.update(shape=[1]), "'shape' has 1 entries for 80 held-out states"),
+        (lambda f, g: [(d.clear(), d.update(x=range(n))) for d, n in ((f, 100), (g, 80))], "no value of x is had.*10"),
     ],
 )
 def test_factors_that_do_not_fit_the_states(change, match):
