@@ -139,9 +139,9 @@ def _rows_and_columns(lmm: "LMM", n: int, height: int, width: int) -> tuple[int,
 
 def _box(lmm: "LMM", size: tuple[int, int]) -> tuple[float, float, float, float]:
     width, height = size
-    across = np.broadcast_to((np.arange(width) + 0.5) / width, (height, width))
-    down = np.broadcast_to(((np.arange(height) + 0.5) / height)[:, None], (height, width))
-    places = np.rint(255 * np.stack([across, down, across], axis=-1)).astype(np.uint8)
+    places = np.zeros((height, width, 3), np.uint8)
+    places[..., 0] = np.rint(255 * (np.arange(width) + 0.5) / width)
+    places[..., 1] = np.rint(255 * (np.arange(height) + 0.5) / height)[:, None]
     seen, dark, light = (
         _pixels(lmm, lmm.inputs([picture])).numpy()[0]
         for picture in (Image.fromarray(places), Image.new("RGB", size), Image.new("RGB", size, (255, 255, 255)))
@@ -150,9 +150,9 @@ def _box(lmm: "LMM", size: tuple[int, int]) -> tuple[float, float, float, float]
     visible = np.abs(light - dark).min(axis=0) > 1e-3
     if not visible.any():
         raise _no_grid(lmm, "its processor shows it nothing of the image")
-    places = (seen - dark) / np.where(visible, light - dark, 1)
-    left, right = _ends(lmm, places[0], visible)
-    top, bottom = _ends(lmm, places[1].T, visible.T)
+    shown = (seen - dark) / np.where(visible, light - dark, 1)
+    left, right = _ends(lmm, shown[0], visible)
+    top, bottom = _ends(lmm, shown[1].T, visible.T)
     return left, top, right, bottom
 
 

@@ -64,11 +64,12 @@ def states_maps(dictionary: ConceptDictionary, lmm: "LMM", images: Sequence[Imag
     UnsupportedModelError
         If the visual tokens are not one grid over the image: see :func:`grid_of`.
     """
-    grids = [grid_of(lmm, image) for image in images]
+    # It depends on the size alone.
+    grids = {size: grid_of(lmm, image) for size, image in {image.size: image for image in images}.items()}
     found = visual_states(dictionary, lmm, images)
     return [
-        np.stack([grid.on_image(values) for values in dictionary.encode(states).T])
-        for grid, states in zip(grids, found, strict=True)
+        np.stack([grids[image.size].on_image(values) for values in dictionary.encode(states).T])
+        for image, states in zip(images, found, strict=True)
     ]
 
 

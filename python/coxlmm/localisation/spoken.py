@@ -106,7 +106,8 @@ class Spoken:
         Raises
         ------
         UnsupportedModelError
-            If the visual tokens do not enter the first decoder layer at positions of their own.
+            If the visual tokens do not enter the first decoder layer at positions of their own, or its layers pass no
+            gradients on.
         """
         inputs = self.lmm.inputs([self.image])
         visual = self.lmm.visual_positions(inputs)[0]
@@ -131,6 +132,8 @@ class Spoken:
                 state = hidden[: len(visual)][visual.to(hidden.device)].mean(dim=0)
             else:
                 state = hidden[-len(self.tokens) - 1 :][self.steps].mean(dim=0)
+            if not state.requires_grad:
+                raise UnsupportedModelError(f"the layers of {type(lmm.model).__name__} pass no gradients on")
             along = torch.as_tensor(directions, dtype=torch.float32, device=state.device) @ state.float()
             differences, embeddings = entered[0]
             gradients = [

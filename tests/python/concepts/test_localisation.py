@@ -152,6 +152,13 @@ def test_gradients_leave_no_hook_and_no_graph_behind(tiny, spoken):
     assert not any(parameter.grad is not None for parameter in lmm.model.parameters())
 
 
+def test_layers_that_pass_no_gradients_on_are_refused(tiny, spoken, monkeypatch):
+    layer = tiny[0].decoder_layers[0]
+    monkeypatch.setattr(layer, "forward", torch.no_grad()(layer.forward))
+    with pytest.raises(UnsupportedModelError, match="LlavaForConditionalGeneration pass no gradients on"):
+        gradient_maps(spoken, [0])
+
+
 def test_occlusion_is_the_loss_without_a_part(tiny, of_dictionary, spoken):
     lmm, _ = tiny
     dictionary, states = of_dictionary
