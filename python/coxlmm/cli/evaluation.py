@@ -53,11 +53,14 @@ def evaluate(
     if test_states is not None and references is not None:
         raise ValueError("--references go with --images; states have brought their own: leave out one of the two")
     loaded, fitted_to = ConceptDictionary.from_pretrained(dictionary), States.load(states)
+    if test_states is None and loaded.word is None:
+        raise ValueError("the dictionary does not know its word, so that its states are not found: give --test-states")
     lmm = load_for(fitted_to.manifest, model, dtype, device_map, "states")
     if test_states is None:
         source = open_source(images, references=references)
         options = options_of(fitted_to.manifest)
-        held_out = lmm.extract(source, loaded.word, batch_size=batch_size, progress=True, **options)
+        found = lmm.extract(source, loaded.word, batch_size=batch_size, progress=True, **options)
+        held_out = found if isinstance(found, States) else found.together()
         source = open_source(images)
     else:
         held_out = States.load(test_states)

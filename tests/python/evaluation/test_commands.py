@@ -78,11 +78,16 @@ def test_states_of_unseen_images_do_as_well_and_nothing_else_is_needed(folder, a
     assert "noise images" in with_clip.stdout
 
 
-def test_what_is_asked_for_in_vain_is_said(folder, asked):
+def test_what_is_asked_for_in_vain_is_said(folder, asked, tmp_path):
     assert "--images, or their --test-states" in failure(*asked)
     both = ["--test-states", folder / "states", "--references", folder / "captions.jsonl"]
     assert "--references go with --images" in failure(*asked, *both)
     assert "6 of 6 held-out samples were used in the fit" in failure(*asked, "--test-states", folder / "states")
+    wordless = ConceptDictionary.from_pretrained(folder / "dictionary")
+    del wordless.manifest["word"]
+    wordless.save_pretrained(tmp_path / "wordless")
+    message = failure("evaluate", tmp_path / "wordless", "--states", folder / "states", "--images", folder / "unseen")
+    assert "does not know its word" in message
 
 
 def test_choose_recommends_a_fit(folder, tmp_path):
