@@ -44,13 +44,19 @@ def data_uri(image: bytes, kind: str = "webp") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
-def heat_uri(heat: np.ndarray) -> str:
-    """A heat map, rows x columns of 0 to 1, as a tiny picture with transparency: browsers smooth it in enlarging it."""
+def heat_uri(heat: np.ndarray, scale: int = 1) -> str:
+    """A heat map, rows x columns of 0 to 1, as a tiny picture with transparency: browsers smooth it in enlarging it.
+
+    Readers of PDF do not: for paper it is made ``scale`` times larger here.
+    """
     levels = np.linspace(0, 1, 256)
     stops = np.linspace(0, 1, len(_STOPS))
     palette = np.stack([np.interp(levels, stops, channel) for channel in _STOPS.T], axis=1).round().astype(np.uint8)
     opacity = (255 * np.interp(levels, stops, _OPACITY)).round().astype(np.uint8)
-    picture = Image.fromarray((255 * np.clip(heat, 0, 1)).round().astype(np.uint8)).convert("P")
+    picture = Image.fromarray((255 * np.clip(heat, 0, 1)).round().astype(np.uint8))
+    if scale > 1:
+        picture = picture.resize((scale * picture.width, scale * picture.height), Image.Resampling.BILINEAR)
+    picture = picture.convert("P")
     picture.putpalette(palette.tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True, transparency=opacity.tobytes())

@@ -157,4 +157,8 @@ def test_heat_is_drawn_ever_lighter_and_clearer():
     assert all(b <= a for a, b in pairwise(pixels[:, 3]))
     assert 0 < pixels[-1, 3] < pixels[0, 3] < 255
     assert len(heat_uri(np.random.default_rng(0).random((24, 24)))) < 2500
+    large = opened(heat_uri(heat, 8)).convert("RGBA")
+    assert large.size == (96, 16)
+    assert np.ptp(np.asarray(large, dtype=float)[0, :, 0]) > 0
+    assert len(np.unique(np.asarray(large)[0, :, 0])) > len(np.unique(np.asarray(drawn)[0, :, 0]))  # steps in between
     assert heat_uri(np.array([[-3.0, 7.0]])) == heat_uri(np.array([[0.0, 1.0]]))

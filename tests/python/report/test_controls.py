@@ -245,6 +245,9 @@ def test_the_address_opens_a_concept_and_going_back_closes_it(visit, full_report
     assert page.locator("#view-name").inner_text() == "Concept 3"
     page.reload()
     assert page.locator("#view-name").inner_text() == "Concept 3"
+    page.evaluate("view.close(), show(3)")  # quicker than a browser tells that it is closed
+    page.evaluate("new Promise(requestAnimationFrame)")
+    assert page.url.endswith("#concept-3")
     page.goto(full_report.as_uri() + "#concept-77")
     page.reload()
     assert not page.locator("#view").is_visible()

@@ -316,7 +316,7 @@ def test_an_explanation_shows_where_each_concept_is_and_what_it_is_of_the_whole(
     )
     n = len(mapped.concepts)
     for html in (explanation_html(mapped), report_html(dog_dictionary, explanations=[mapped])):
-        assert html.count(heat_uri(heat)) == n
+        assert html.count(heat_uri(heat, 8)) == n
         assert html.count("−12% of the reconstruction") == n
         assert "The mean of all states is 25% of the reconstruction." in html
         assert "no heat maps" not in html
