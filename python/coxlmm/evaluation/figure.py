@@ -82,6 +82,7 @@ def evaluation_figure(evaluation: "Evaluation", path: str | os.PathLike[str] | N
         f"{settings.get('word')!r} in {settings.get('model')}, layer {settings.get('layer')}: "
         f"mean and standard deviation over {settings.get('n_seeds')} seeds",
         fontsize=10,
+        parse_math=False,  # a word may have dollar signs
     )
     if path is not None:
         figure.savefig(path, dpi=160)
@@ -143,6 +144,7 @@ def choice_figure(choice: "Choice", path: str | os.PathLike[str] | None = None) 
         f"{settings.get('word')!r}, layer {settings.get('layer')}: mean and standard deviation over "
         f"{settings.get('n_seeds')} seeds",
         fontsize=10,
+        parse_math=False,
     )
     if path is not None:
         figure.savefig(path, dpi=160)

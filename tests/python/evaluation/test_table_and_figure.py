@@ -18,7 +18,7 @@ def evaluation():
         "random_words": {"clip_score": Spread.of([0.1, 0.1])},
         "references": {"clip_score": Spread.of([0.9])},
     }
-    settings = {"word": "dog", "model": "owner/model", "layer": 3, "n_seeds": 2}
+    settings = {"word": "$\\frac$", "model": "owner/model", "layer": 3, "n_seeds": 2}
     return Evaluation(results, "semi_nmf", settings, {"bert_score": "no <BERT>"})
 
 
