@@ -12,7 +12,7 @@ from coxlmm.dictionary import Concept, ConceptDictionary
 from coxlmm.estimators import KMeans
 from coxlmm.grounding import thumbnail
 from coxlmm.images import open_image
-from coxlmm.localisation import DEFAULT_METHOD, Method, Spoken, as_heat, heat_maps_of, require_method
+from coxlmm.localisation import Method, Spoken, as_heat, heat_maps_of, methods_of
 from coxlmm.origin import require_origin
 from coxlmm.settings import options_of
 from coxlmm.states import States
@@ -199,8 +199,7 @@ def explain(
     """
     if n_concepts < 1:
         raise ValueError(f"n_concepts must be at least 1, got {n_concepts}")
-    if heat_maps not in ("auto", None):
-        require_method(dictionary, heat_maps)
+    methods = [] if heat_maps is None else methods_of(dictionary, heat_maps)
     states = states_of(dictionary, lmm, image)
     codes = dictionary.encode(states)
     x = states.X.astype(np.float64)
@@ -208,16 +207,18 @@ def explain(
     shares, share_of_mean = _shares_of_reconstruction(dictionary, codes.astype(np.float64), decoded)
     activations = codes.mean(axis=0)
     active = _most_active(activations, n_concepts)
-    method = DEFAULT_METHOD if heat_maps == "auto" else heat_maps
-    maps, without_heat = {}, None
-    if method is not None:
+    maps, method, without_heat = {}, None, None
+    spoken = Spoken(dictionary, lmm, open_image(image, 0), states.tokens[0], states.manifest.get("word"))
+    for method in methods:
         try:
-            spoken = Spoken(dictionary, lmm, open_image(image, 0), states.tokens[0], states.manifest.get("word"))
             (maps,) = heat_maps_of([spoken], [list(active)], method)
+            break
         except UnsupportedModelError as error:
             if heat_maps != "auto":
                 raise
-            method, without_heat = None, str(error)
+            without_heat = str(error)
+    else:
+        method = None
     total = float(np.abs(activations).sum(dtype=np.float64))
     concepts = dictionary.concepts
     return Explanation(
@@ -242,7 +243,7 @@ def explain(
         shares_of_reconstruction=shares,
         share_of_mean=share_of_mean,
         heat_method=method,
-        without_heat=without_heat,
+        without_heat=without_heat if method is None else None,
         tokens=states.tokens[0],
     )
 

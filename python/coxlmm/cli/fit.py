@@ -69,8 +69,7 @@ def fit(
     )
     ensure_replaceable(out, holds_dictionary)
     loaded = States.load(states)
-    # The folders of this machine are nobody's business: what is made for sharing must not hold them.
-    source = loaded.manifest.pop("source", None)
+    source = loaded.manifest.get("source")
     dictionary = ConceptDictionary.fit(loaded, SemiNMF(n_concepts, l1=l1, random_state=seed))
     say(
         f"{n_concepts} concepts of {len(loaded)} states leave {dictionary.relative_error:.1%} unexplained; the average "
@@ -104,11 +103,11 @@ def fit(
     say(f"dictionary: {out}")
 
 
-def _localise(dictionary: "ConceptDictionary", lmm: "LMM", images: Any, method: str) -> None:
+def _localise(dictionary: "ConceptDictionary", lmm: "LMM", images: Any, method: Any) -> None:
     from coxlmm.architecture import UnsupportedModelError
 
     try:
-        dictionary.localise(lmm, images=images, **({} if method == "auto" else {"method": method}))
+        dictionary.localise(lmm, images=images, method=method)
     except UnsupportedModelError as error:
         if method != "auto":
             raise

@@ -2,12 +2,11 @@
 
 from coxlmm.localisation.faithfulness import Faithfulness, faithfulness
 from coxlmm.localisation.grid import Grid, grid_of
-from coxlmm.localisation.localise import DEFAULT_METHOD, METHODS, as_heat, heat_maps_of, localise, require_method
+from coxlmm.localisation.localise import METHODS, as_heat, heat_maps_of, localise, methods_of
 from coxlmm.localisation.maps import Method
 from coxlmm.localisation.spoken import Spoken
 
 __all__ = [
-    "DEFAULT_METHOD",
     "METHODS",
     "Faithfulness",
     "Grid",
@@ -18,5 +17,5 @@ __all__ = [
     "grid_of",
     "heat_maps_of",
     "localise",
-    "require_method",
+    "methods_of",
 ]

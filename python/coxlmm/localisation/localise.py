@@ -3,11 +3,12 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
+from coxlmm.architecture import UnsupportedModelError
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.grounding import ImageSource
 from coxlmm.grounding.images import image_finder
@@ -25,24 +26,35 @@ if TYPE_CHECKING:
     from coxlmm.models import LMM
 
 METHODS = get_args(Method)
-DEFAULT_METHOD: Method = "states"
 
 
-def require_method(dictionary: ConceptDictionary, method: str) -> None:
-    """Raises ValueError if there is no such method, or none for the dictionary."""
-    if method not in METHODS:
-        raise ValueError(f"the method of heat maps must be one of {', '.join(METHODS)}, got {method!r}")
-    if dictionary.manifest.get("position") == "visual" and method != "states":
+def methods_of(dictionary: ConceptDictionary, choice: Method | Literal["auto"]) -> list[Method]:
+    """The methods to try one after the other, for as long as the model does not have what the one before takes.
+
+    Those of "auto" begin with the most faithful one (``benchmarks/localisation.py``); occlusion, which takes a forward
+    pass for each part of the image, is only used where it is named.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method, or none for the dictionary.
+    """
+    if choice != "auto" and choice not in METHODS:
+        raise ValueError(f"the method of heat maps must be auto or one of {', '.join(METHODS)}, got {choice!r}")
+    if dictionary.manifest.get("position") != "visual":
+        return ["gradient", "states"] if choice == "auto" else [choice]
+    if choice not in ("auto", "states"):
         raise ValueError(
             f"the dictionary is of the states at every visual token, where a concept is known exactly: take the "
-            f"method 'states' instead of {method!r}"
+            f"method 'states' instead of {choice!r}"
         )
+    return ["states"]
 
 
 def heat_maps_of(
     spoken: Sequence[Spoken], concepts: Sequence[Sequence[int]], method: Method, batch_size: int = 16
 ) -> list[dict[int, np.ndarray]]:
-    """Maps of some concepts of each image, as they come: of any size and, but for "states", of either sign.
+    """Maps of some concepts of each image, as they come: of any size and of either sign.
 
     Parameters
     ----------
@@ -61,15 +73,11 @@ def heat_maps_of(
 
     Raises
     ------
-    ValueError
-        If there is no such method, or none for the dictionary.
     UnsupportedModelError
         If the method needs to know where in the image visual tokens lie, and they are in no grid.
     """
     found = []
     for batch in batches(zip(spoken, concepts, strict=True), batch_size):
-        for one, _ in batch:
-            require_method(one.dictionary, method)
         if method == "states":
             maps = states_maps(batch[0][0].dictionary, batch[0][0].lmm, [one.image for one, _ in batch])
             found += [{k: of_all[k] for k in wanted} for of_all, (_, wanted) in zip(maps, batch, strict=True)]
@@ -78,11 +86,10 @@ def heat_maps_of(
             if one.tokens is None or not wanted:
                 found.append({})
                 continue
-            own = (
-                gradient_maps(one, wanted)
-                if method == "gradient"
-                else occlusion_maps(one, wanted, batch_size=batch_size)
-            )
+            if method == "gradient":
+                own = gradient_maps(one, wanted)
+            else:
+                own = occlusion_maps(one, wanted, batch_size=batch_size)
             found.append(dict(zip(wanted, own, strict=True)))
     return found
 
@@ -97,7 +104,7 @@ def localise(
     lmm: "LMM",
     *,
     images: ImageSource = None,
-    method: Method = DEFAULT_METHOD,
+    method: Method | Literal["auto"] = "auto",
     batch_size: int = 16,
 ) -> ConceptDictionary:
     """Gives every image that grounds a concept its heat map: :attr:`ImageHit.heat`.
@@ -113,8 +120,10 @@ def localise(
         The model that it is of, with the same prompt.
     images : mapping, callable, sequence, iterable of samples, directory, or None
         Where the images are: see :func:`coxlmm.grounding.ground_images`. One that is nowhere has no map.
-    method : {"states", "gradient", "occlusion"}
-        See :mod:`coxlmm.localisation.maps`.
+    method : {"auto", "states", "gradient", "occlusion"}
+        See :mod:`coxlmm.localisation.maps`. "auto" is "gradient", which was found most faithful, and "states" where
+        the model's layers pass no gradients on. "states" takes a forward pass for each image, "gradient" more than ten
+        times as long, "occlusion" a forward pass for each of 64 parts of it.
     batch_size : int
         Images that go through the model at a time.
 
@@ -132,8 +141,32 @@ def localise(
     """
     if not dictionary.images:
         raise ValueError("the dictionary is not grounded yet: call ground(lmm, images=...) before localise")
-    require_method(dictionary, method)
+    methods = methods_of(dictionary, method)
     require_origin(dictionary, lmm)
+    while True:
+        try:
+            maps = _maps(dictionary, lmm, images, methods[0], batch_size)
+            break
+        except UnsupportedModelError:
+            if not (methods := methods[1:]):
+                raise
+    largest = np.zeros(dictionary.n_concepts)
+    for (_, k), values in maps.items():
+        largest[k] = max(largest[k], values.max())
+    dictionary.images = [
+        [
+            replace(hit, heat=None if (own := maps.get((hit.sample_id, k))) is None else as_heat(own, largest[k]))
+            for hit in hits
+        ]
+        for k, hits in enumerate(dictionary.images)
+    ]
+    return dictionary
+
+
+def _maps(
+    dictionary: ConceptDictionary, lmm: "LMM", images: ImageSource, method: Method, batch_size: int
+) -> dict[tuple[str, int], np.ndarray]:
+    """By sample id and concept."""
     word_of = _words(dictionary)
     wanted: dict[tuple[str, str | None], list[int]] = {}
     for k, hits in enumerate(dictionary.images):
@@ -148,17 +181,7 @@ def localise(
         spoken = [Spoken(dictionary, lmm, opened[name], tokens.get((name, word)), word) for name, word in there]
         found = heat_maps_of(spoken, [wanted[key] for key in there], method, batch_size)
         maps |= {(name, k): values for (name, _), of in zip(there, found, strict=True) for k, values in of.items()}
-    largest = np.zeros(dictionary.n_concepts)
-    for (_, k), values in maps.items():
-        largest[k] = max(largest[k], values.max())
-    dictionary.images = [
-        [
-            replace(hit, heat=None if (own := maps.get((hit.sample_id, k))) is None else as_heat(own, largest[k]))
-            for hit in hits
-        ]
-        for k, hits in enumerate(dictionary.images)
-    ]
-    return dictionary
+    return maps
 
 
 def _words(dictionary: ConceptDictionary) -> Callable[[str, int], str | None]:

@@ -52,7 +52,11 @@ def visual_states(dictionary: ConceptDictionary, lmm: "LMM", images: Sequence[Im
 
 
 def states_maps(dictionary: ConceptDictionary, lmm: "LMM", images: Sequence[Image.Image]) -> list[np.ndarray]:
-    """The activations of the states at the visual tokens themselves, encoded as those of the word are.
+    """What the states at the visual tokens themselves have of each concept.
+
+    By how much a visual token's state differs from the image's mean one, along what tells the concept from the mean of
+    all concepts. Codes would serve worse: the states of visual tokens have another mean than those that predict a word,
+    which codes describe. Of a dictionary of just these states, it is the codes.
 
     Returns
     -------
@@ -67,9 +71,14 @@ def states_maps(dictionary: ConceptDictionary, lmm: "LMM", images: Sequence[Imag
     # It depends on the size alone.
     grids = {size: grid_of(lmm, image) for size, image in {image.size: image for image in images}.items()}
     found = visual_states(dictionary, lmm, images)
+    if dictionary.manifest.get("position") == "visual":
+        values = [dictionary.encode(states) for states in found]
+    else:
+        directions = dictionary.components - dictionary.components.mean(axis=0)
+        values = [(states - states.mean(axis=0)) @ directions.T for states in found]
     return [
-        np.stack([grids[image.size].on_image(values) for values in dictionary.encode(states).T])
-        for image, states in zip(images, found, strict=True)
+        np.stack([grids[image.size].on_image(of_concept) for of_concept in of_image.T])
+        for image, of_image in zip(images, values, strict=True)
     ]
 
 

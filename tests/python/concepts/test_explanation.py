@@ -156,10 +156,12 @@ def test_every_concept_has_its_heat_map(dog_dictionary, lmm, speaker, method):
 
 
 def test_maps_are_made_unless_they_are_not_wanted(dog_dictionary, lmm, speaker):
-    assert dog_dictionary.explain(lmm, speaker.images[0]).concepts[0].heat is not None
+    explanation = dog_dictionary.explain(lmm, speaker.images[0])
+    assert explanation.concepts[0].heat.shape == (2, 2)
+    assert explanation.heat_method == "gradient"
     without = dog_dictionary.explain(lmm, speaker.images[0], heat_maps=None)
     assert without.heat_method is without.without_heat is without.concepts[0].heat is None
-    with pytest.raises(ValueError, match="must be one of states, gradient, occlusion, got 'saliency'"):
+    with pytest.raises(ValueError, match="must be auto or one of states, gradient, occlusion, got 'saliency'"):
         dog_dictionary.explain(lmm, speaker.images[0], heat_maps="saliency")
 
 
