@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from coxlmm.estimators import KMeans
 from coxlmm.grounding import (
+    READABLE_RANK,
     Contrast,
     ImageHit,
     ImageSource,
@@ -277,7 +278,7 @@ class ConceptDictionary:
         self.raw_words = raw_words(self.components, lmm, n_words, normalized=normalized)
         chosen = {"n_words": n_words, "contrast": contrast, "word_filter": accept.to_dict()}
         self.manifest["grounding"] = chosen if rank is None else chosen | {"rank_of_word": rank}
-        if rank is not None and rank > n_words:
+        if rank is not None and rank > READABLE_RANK:
             warnings.warn(
                 f"the mean state does not decode to {self.word!r} (place {rank} of its words, or later), although it "
                 f"predicts it: layer {self.manifest.get('layer')} does not speak the language of the output embedding "
@@ -288,7 +289,8 @@ class ConceptDictionary:
 
     def _rank_of_word(self, lmm: "LMM", normalized: bool) -> int | None:
         """See :func:`coxlmm.grounding.rank_of_word`; of several words the worst; None where states predict none."""
-        if not self.word or self.manifest.get("position", "predicting") != "predicting":
+        predicting = {"position": "predicting", "stream": "residual", "token": "first"}
+        if not self.word or any(self.manifest.get(name, value) != value for name, value in predicting.items()):
             return None
         of_row = np.array([self.word] * self.n_samples if self.sample_words is None else self.sample_words)
         means = {word: self.decode(self.codes[of_row == word][:_BLOCK]).mean(axis=0) for word in set(of_row.tolist())}

@@ -3,6 +3,7 @@
 from coxlmm.grounding.filters import PublishedFilter, WordFilter
 from coxlmm.grounding.images import ImageHit, ImageSource, ground_images, illustrate, image_finder, thumbnail
 from coxlmm.grounding.words import (
+    READABLE_RANK,
     Contrast,
     Presence,
     Word,
@@ -14,6 +15,7 @@ from coxlmm.grounding.words import (
 )
 
 __all__ = [
+    "READABLE_RANK",
     "Contrast",
     "ImageHit",
     "ImageSource",

@@ -22,6 +22,9 @@ WordChoice = WordFilter | PublishedFilter | Literal["published"] | None
 _PLAUSIBLE = 1000
 # First words of concepts that are looked at for what they share. From 2 to 20 it makes no difference on the demo model.
 _SHARED = 5
+# Place up to which a mean state decodes to the word that it predicts. In the demo model it is the 1st to the 40th in
+# the layers whose concepts decode to words that mean them, and the 700th or later in the others: benchmarks/README.md.
+READABLE_RANK = 100
 
 
 class Word(NamedTuple):
@@ -184,6 +187,6 @@ def as_filter(choice: WordChoice) -> WordFilter | PublishedFilter:
 
 def _raw(lmm: "LMM", token: int) -> str:
     text = lmm.decode_token(token)
-    return (
-        text if text and "\N{REPLACEMENT CHARACTER}" not in text else lmm.tokenizer.convert_ids_to_tokens(token) or ""
-    )
+    if text and "\N{REPLACEMENT CHARACTER}" not in text:
+        return text
+    return lmm.tokenizer.convert_ids_to_tokens(token) or ""

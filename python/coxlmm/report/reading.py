@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.estimators import KMeans
+from coxlmm.grounding import READABLE_RANK
 from coxlmm.report.captions import quoted
 
 
@@ -99,7 +100,7 @@ def warning_of_words(dictionary: ConceptDictionary) -> str | None:
     """What is to be said where the words cannot be trusted: the layer does not speak the language of words yet."""
     grounding = dictionary.manifest.get("grounding", {})
     rank = grounding.get("rank_of_word")
-    if rank is None or rank <= grounding["n_words"]:
+    if rank is None or rank <= READABLE_RANK:
         return None
     return (
         f"The words of this page are not to be trusted; its images are. Even the mean state does not decode to "

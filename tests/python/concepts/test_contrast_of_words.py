@@ -1,5 +1,7 @@
 """What tells the words of concepts apart: contrasts against explicit computations with ``W_U`` and the norm."""
 
+import warnings
+
 import numpy as np
 import pytest
 from concepts.lens_models import components, scoring
@@ -186,13 +188,20 @@ def test_a_mean_that_an_estimator_adds_is_the_state_that_concepts_differ_from(ra
         assert [word.score for word in a] == pytest.approx([word.score for word in b], abs=1e-3)
 
 
-def test_a_layer_that_does_not_speak_yet_is_named(lmm, speaker, dog_states):
+def test_a_layer_that_does_not_speak_yet_is_named(lmm, speaker, dog_states, monkeypatch):
+    monkeypatch.setattr("coxlmm.dictionary.READABLE_RANK", 2)  # this vocabulary is small
     dictionary = ConceptDictionary.fit(dog_states, SemiNMF(2, l1=0.0, random_state=0))
     # A word that these states do not predict.
     dictionary.manifest["word"] = "cat"
     with pytest.warns(UserWarning, match="does not decode to 'cat'"):
         dictionary.ground(lmm, images=speaker.images, n_words=2)
     assert dictionary.manifest["grounding"]["rank_of_word"] > 2
+    # What attention adds to a state predicts nothing by itself.
+    dictionary.manifest["stream"] = "attention"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        dictionary.ground(lmm, images=speaker.images, n_words=2)
+    assert "rank_of_word" not in dictionary.manifest["grounding"]
 
 
 def test_misuse_is_named(random_lmm, some):
