@@ -27,7 +27,7 @@ def push(
     message: Annotated[str | None, typer.Option(help="Of the commit.")] = None,
     pull_request: Annotated[bool, typer.Option("--pull-request", help="Propose it instead.")] = False,
 ) -> None:
-    """Put a dictionary on the Hugging Face hub; log in with "hf auth login" before."""
+    """Put a dictionary, with thumbnails and captions, on the Hugging Face hub; log in with "hf auth login" before."""
     from coxlmm import ConceptDictionary
 
     loaded = ConceptDictionary.from_pretrained(dictionary)

@@ -174,7 +174,7 @@ def _effect(concept: Concept) -> str:
         return ""
     by_chance = [effect.random_divergence, effect.matched_divergence]
     shown = f"{effect.divergence:.3g} ({'; '.join(f'{value:.3g}' for value in by_chance if value is not None)})"
-    return f"{shown}, nothing" if effect.is_nothing else shown
+    return f"{shown}, no more than chance" if effect.is_nothing else shown
 
 
 def _table(header: list[str], rows: Iterable[Iterable[str]], *, keep_empty: bool = False) -> str:

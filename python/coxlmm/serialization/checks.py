@@ -1,8 +1,14 @@
 """Whether the parts of a dictionary belong together: what may be written, and what was read."""
 
+from numbers import Integral
+from types import NoneType
+
 import numpy as np
 
 from coxlmm.dictionary import ConceptDictionary
+
+# Of what is read in the manifest wherever a dictionary is used.
+_KINDS = {"model_id": str, "revision": str, "prompt": str, "layer": Integral, "n_layers": Integral}
 
 
 def require_consistent(dictionary: ConceptDictionary) -> None:
@@ -28,12 +34,23 @@ def require_consistent(dictionary: ConceptDictionary) -> None:
     ):
         if found != expected:
             raise ValueError(f"it has {found} {what}, and codes of {n_samples} samples and {n_concepts} concepts")
+    _require_manifest(dictionary)
     _require_estimator(dictionary)
     _require_images(dictionary)
 
 
 def _size(values: np.ndarray | None, expected: int) -> int:
     return expected if values is None else np.size(values)
+
+
+def _require_manifest(dictionary: ConceptDictionary) -> None:
+    manifest = dictionary.manifest
+    for key, kind in _KINDS.items():
+        if not isinstance(manifest.get(key), (kind, NoneType)):
+            raise ValueError(f"its manifest's {key} must be of type {kind.__name__}, got {manifest[key]!r:.80}")
+    words = manifest.get("word")
+    if not all(isinstance(word, str) for word in (words if isinstance(words, list) else [words or ""])):
+        raise ValueError(f"its manifest's word must be a text, or a list of them, got {words!r:.80}")
 
 
 def _require_estimator(dictionary: ConceptDictionary) -> None:

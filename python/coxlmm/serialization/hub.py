@@ -1,6 +1,7 @@
 """Dictionaries on the Hugging Face hub, through ``huggingface_hub``."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -31,6 +32,9 @@ def push(
     create_pr: bool = False,
 ) -> "CommitInfo":
     """Puts a dictionary into a repository of the hub, in one commit; one that is there is replaced.
+
+    With it go the captions, the ids and the thumbnails of its samples: whoever may read the repository has them. There
+    is a warning where ids are paths of this machine.
 
     Parameters
     ----------
@@ -67,6 +71,7 @@ def push(
 
     with TemporaryDirectory() as folder, _explained(repo_id, revision):
         directory = save(dictionary, Path(folder) / "dictionary")
+        _warn_of_paths(dictionary)
         names = sorted(file.relative_to(directory).as_posix() for file in directory.rglob("*") if file.is_file())
         api = HfApi(token=token, library_name="coxlmm", library_version=installed_version("coxlmm"))
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
@@ -120,6 +125,16 @@ def locate(path: str | os.PathLike[str], *, revision: str | None = None, token: 
     return Path(found)
 
 
+def _warn_of_paths(dictionary: ConceptDictionary) -> None:
+    paths = [name for name in dictionary.sample_ids if os.path.isabs(name)]
+    if paths:
+        warnings.warn(
+            f"{len(paths)} sample ids are paths of this machine, such as {paths[0]!r}, which can be read in the "
+            f"repository: give samples other names before extraction, or change dictionary.sample_ids",
+            stacklevel=4,
+        )
+
+
 def _refuse_to_replace(api: "HfApi", repo_id: str, revision: str | None, there: list[str]) -> None:
     if CONFIG in there:
         own = Path(api.hf_hub_download(repo_id, CONFIG, revision=revision))
@@ -151,3 +166,5 @@ def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
         if response is not None and response.status_code in (401, 403):
             raise PermissionError(f"the hub does not permit this for {repo_id!r}: {_LOG_IN} that may") from error
         raise OSError(f"the hub cannot be reached, or refuses {repo_id!r}: {error}") from error
+    except RuntimeError as error:  # of an upload of a large file
+        raise OSError(f"the hub did not take all of {repo_id!r}: {error}: {error.__cause__}") from error

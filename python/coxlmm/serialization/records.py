@@ -6,6 +6,7 @@ left out and reported, those that are missing have their default.
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -68,8 +69,9 @@ def unpack(hint: Any, value: Any, shelf: Shelf, where: str) -> Any:
     if origin is float:
         if isinstance(value, str) and value in _NOT_FINITE:
             return _NOT_FINITE[value]
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return _require(is_number, value, value, where, "a number")
+        _require(isinstance(value, (int, float)) and not isinstance(value, bool), value, value, where, "a number")
+        _require(abs(value) <= sys.float_info.max, value, value, where, "a number that a float can be")
+        return value
     if origin in _PLAIN:
         return _require(type(value) is origin, value, value, where, _PLAIN[origin])
     if origin is np.ndarray:

@@ -354,7 +354,7 @@ def test_debug_shows_where_an_error_comes_from(tmp_path):
     assert result.exit_code == 1
     assert "Traceback" in result.stderr
     assert "shows where" not in result.stderr
-    assert "serialization.py" in result.stderr
+    assert "serialization/directory.py" in result.stderr
 
 
 @pytest.mark.parametrize("kind", [AttributeError, KeyError, IndexError, TypeError, RuntimeError])

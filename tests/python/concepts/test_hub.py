@@ -181,6 +181,29 @@ def test_what_does_not_work_is_said_in_a_line(hub, run, saved, code, token, mess
     assert re.search(message, error), error
 
 
+def test_paths_of_the_machine_are_warned_of(hub, run, saved):
+    code = """
+import warnings
+d = read('saved')
+d.sample_ids[7:9] = {names}
+with warnings.catch_warnings(record=True) as caught:
+    d.push_to_hub('me/dogs')
+print(*(w.message for w in caught if w.category is UserWarning))
+"""
+    printed = run(code.format(names=["/home/me/dog.png"] * 2))
+    assert printed.startswith("2 sample ids are paths of this machine, such as '/home/me/dog.png', which can be read")
+    assert run(code.format(names=["dog.png"] * 2)) == ""
+
+
+def test_a_push_that_fails_half_way_changes_nothing(hub, run, saved, monkeypatch):
+    run("read('saved').push_to_hub('me/dogs')")
+    before = dict(hub.repositories["me/dogs"].files("main"))
+    monkeypatch.setattr(hub, "is_full", True)
+    code = "d = read('saved'); d.codes[0] = 7; d.captions[0] = 'new'; d.push_to_hub('me/dogs')"
+    assert run(code).startswith("OSError: the hub did not take all of 'me/dogs': ")
+    assert hub.repositories["me/dogs"].files("main") == before
+
+
 def test_nothing_is_pushed_of_what_cannot_be_saved(hub, run, saved):
     code = "d = read('saved'); d.captions.pop(); d.push_to_hub('me/dogs')"
     assert run(code).startswith("ValueError: it has 59 captions")

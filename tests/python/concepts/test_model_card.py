@@ -118,7 +118,7 @@ def test_concepts_are_ranked_and_say_what_was_found_of_them(dictionary, tmp_path
     assert [int(row[0]) for row in table] == [c.index for c in ranked]
     for row, concept in zip(table, ranked, strict=True):
         assert row[2] == f"{concept.stability:.2f}"
-        assert row[3] == {1: "0.5 (0.1), nothing", 2: "0.5 (0.1; 0.25)"}.get(concept.index, "0.5 (0.1)")
+        assert row[3] == {1: "0.5 (0.1), no more than chance", 2: "0.5 (0.1; 0.25)"}.get(concept.index, "0.5 (0.1)")
         assert row[4] == ", ".join(f"`{word.text}`" for word in concept.words)
 
 
