@@ -145,6 +145,10 @@ def test_a_concept_is_read_and_left_by_keys_alone(page):
         page.keyboard.press("Enter")
     assert page.locator("#view-name").inner_text() == names[-1]
     assert focused(page) == "view-name"  # the button leads no further, and the focus is not lost with it
+    similar = page.locator("#view .similar a").first
+    similar.focus()
+    page.keyboard.press("Enter")
+    assert focused(page) == "view-name"  # the link is gone
     page.keyboard.press("Escape")
     assert not page.locator("#view").is_visible()
     assert focused(page) == names[1]

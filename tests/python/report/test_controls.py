@@ -146,14 +146,16 @@ def test_a_concept_opens_in_a_view_of_its_own(page, full, way):
     assert details[2:] == ["Directions in which states differ: 0.40 nats, 20%; p = 0.03"]
 
 
-def test_a_concept_whose_removal_changes_nothing_is_shown_as_such(page, full):
+def test_a_concept_whose_removal_does_no_more_than_chance_is_shown_as_such(page, full):
     said = {k: page.locator(f"#concept-{k} .measures").inner_text() for k in range(6)}
-    assert [k for k in said if "changes nothing" in said[k]] == [k for k, e in enumerate(full.effects) if e.is_nothing]
+    assert [k for k in said if "no more than chance" in said[k]] == [
+        k for k, e in enumerate(full.effects) if e.is_nothing
+    ]
     assert "changes 50% of captions" in said[2]
     assert [
         shown(page, ".glance > li")[i]
         for i, line in enumerate(page.locator(".glance > li").all())
-        if "no effect" in line.inner_text()
+        if "no more than chance" in line.inner_text()
     ] == [k for k in shown(page) if full.effects[k].is_nothing]
 
 

@@ -45,7 +45,7 @@ search.addEventListener("input", () => {
 });
 
 addEventListener("keydown", event => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || byId("view").open) return;
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, select, textarea")) return;
   event.preventDefault();
   search.focus();
