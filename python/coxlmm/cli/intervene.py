@@ -89,7 +89,7 @@ def effects(
             )
         ]
         said = ", ".join(word.text for word in concept.words[:5])
-        verdict = "no more than any change" if e.is_nothing else "more than both" if e.is_specific else "more than any"
+        verdict = "no more than chance" if e.is_nothing else "more than both" if e.is_specific else "more than chance"
         typer.echo(row.format(concept.index, *cells, f"{verdict}: {said}"))
     loaded.save_pretrained(out)
     say(f"dictionary: {out}")

@@ -176,9 +176,7 @@ class _FirstScores(LogitsProcessor):
 
 
 def _can_be_copied(inputs: dict[str, Any], cache: Any) -> bool:
-    # Positions behind padding are counted in one way by generate(), and in another by the pass that reads.
-    mask = inputs.get("attention_mask")
-    return hasattr(cache, "reorder_cache") and "input_ids" in inputs and mask is not None and bool(mask.all())
+    return hasattr(cache, "reorder_cache") and "input_ids" in inputs
 
 
 def _adding(of: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:

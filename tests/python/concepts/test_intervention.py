@@ -534,7 +534,7 @@ def test_the_program_measures_effects_and_keeps_them(model, folder, tmp_path):
     largest = max(measured.concepts, key=lambda concept: concept.effect.divergence)
     first = result.stdout.splitlines()[2]
     assert first.split()[:2] == [str(largest.index), f"{largest.effect.divergence:.3g}"]
-    assert "no more than any change" in first
+    assert "no more than chance" in first
     nowhere = run("effects", folder / "dictionary", "--model", folder / "model")
     assert nowhere.exit_code == 1
     assert "there is no image of sample" in nowhere.stderr
