@@ -256,6 +256,12 @@ class ConceptDictionary:
         ------
         ValueError
             If an image is missing or unreadable, or the model has another number of features.
+
+        Warns
+        -----
+        UserWarning
+            If the layer is too early for words: see :func:`coxlmm.grounding.rank_of_word`, whose result for the mean
+            state is kept in ``manifest["grounding"]`` with the choices made here.
         """
         # States of the published code may be those behind the final norm, to which it is not applied again.
         normalized = bool(self.manifest.get("normalized"))
