@@ -203,7 +203,7 @@ def test_an_image_of_a_dictionary_without_a_word_is_explained(lmm, speaker):
 
 
 def test_of_several_words_the_first_is_explained(lmm, speaker):
-    states = lmm.extract(speaker.images, ["blue", "dog", "cat"])
+    states = lmm.extract(speaker.images, ["dog", "blue", "cat"])
     dictionary = ConceptDictionary.fit(states, SemiNMF(3, l1=0.01, random_state=0)).ground(lmm, images=speaker.images)
     explained = [dictionary.explain(lmm, speaker.images[i]) for i in (0, 2, 6)]
     assert [(e.word, e.caption[slice(*e.span)], e.position) for e in explained] == [
