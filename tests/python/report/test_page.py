@@ -16,7 +16,7 @@ from PIL import Image
 
 from coxlmm import ConceptDictionary, SemiNMF, States
 from coxlmm.estimators import Whitened
-from coxlmm.grounding import Word, ground_images
+from coxlmm.grounding import Word, ground_images, thumbnail
 from coxlmm.report import explanation_html, report_html, write_report
 from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
 from coxlmm.report.numbers import percent
@@ -176,17 +176,17 @@ def test_nothing_that_came_from_outside_is_markup(hostile, dog_dictionary, lmm, 
     assert [sample[0] for sample in page.data["samples"]] == named
 
 
-def test_an_explanation_in_a_notebook_is_escaped_too(dog_dictionary, lmm, speaker):
+@pytest.mark.parametrize("span", [(29, 32), (0, 28), (0, 0)])
+def test_an_explanation_in_a_notebook_is_escaped_too(dog_dictionary, lmm, speaker, span):
     explanation = dog_dictionary.explain(lmm, speaker.images[0])
-    object.__setattr__(explanation, "caption", HOSTILE[1])
-    object.__setattr__(explanation, "span", (29, 32))
-    for concept in explanation.concepts:
-        concept.concept.words[:] = [Word(HOSTILE[0], 1.0)]
-    page = Page(explanation_html(explanation))
+    for active in explanation.concepts:
+        active.concept.words[:] = [Word(HOSTILE[0], 1.0)]
+    page = Page(explanation_html(replace(explanation, caption=HOSTILE[1], span=span)))
     assert not page.all("script")
     assert page.all("img")
     assert all(image["src"].startswith("data:image/webp;base64,") for image in page.all("img"))
     assert HOSTILE[1] in page.text
+    assert len(page.all("mark")) == (span[1] > span[0])
 
 
 def test_explanations_link_to_their_concepts(dog_dictionary, lmm, speaker, tmp_path):
@@ -334,7 +334,7 @@ def test_an_explanation_shows_where_each_concept_is_and_what_it_is_of_the_whole(
 
 
 def test_the_pictures_of_an_explanation_are_in_the_page_once_too(dog_dictionary, lmm, speaker):
-    explanation = dog_dictionary.explain(lmm, speaker.images[0])
+    explanation = replace(dog_dictionary.explain(lmm, speaker.images[0]), thumbnail=thumbnail(noise_image(9, 40)))
     html = report_html(dog_dictionary, explanations=[explanation, explanation])
     assert html.count(base64.b64encode(explanation.thumbnail).decode()) == 1
     page = Page(html)
