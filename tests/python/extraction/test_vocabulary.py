@@ -177,7 +177,15 @@ def test_the_command(lmm, tmp_path):
     lines = [{"file_name": f"{i}.png", "caption": "a dog"} for i in range(5)]
     (tmp_path / "references.jsonl").write_text("\n".join(map(json.dumps, lines)))
     known = ["vocabulary", str(tmp_path / "model"), str(tmp_path / "images")]
-    options = ["--references", str(tmp_path / "references.jsonl"), "--inflections", "en", "--stop-words", "english", "--json"]
+    options = [
+        "--references",
+        str(tmp_path / "references.jsonl"),
+        "--inflections",
+        "en",
+        "--stop-words",
+        "english",
+        "--json",
+    ]
     run = CliRunner().invoke(app, [*known, *options])
     assert run.exit_code == 0, run.output
     found = json.loads(run.stdout)
