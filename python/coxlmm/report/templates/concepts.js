@@ -8,11 +8,17 @@ const order = byId("order");
 const indexOf = node => Number(node.dataset.index);
 const cardOf = index => byId(`concept-${index}`);
 const shownCards = () => [...document.querySelectorAll(".cards > .card[data-index]:not([hidden])")];
-const termsOf = text => plain(text).split(/\s+/).filter(Boolean);
 const wordsOf = index => [...cardOf(index).querySelectorAll(".words bdi")].map(word => word.textContent);
-
 const saidBy = index => wordsOf(index).slice(0, 3).join(", ") || "no words";
 
+function linkTo(index) {
+  const link = element("a", {href: `#concept-${index}`, ariaLabel: `Concept ${index}: ${saidBy(index)}`});
+  link.append(element("b", {textContent: index}), " ", element("bdi", {textContent: saidBy(index)}));
+  return link;
+}
+
+// Every term that is searched for has to be there, in any order.
+const termsOf = text => plain(text).split(/\s+/).filter(Boolean);
 const textOf = (() => {
   const texts = new Map();
   return card => {
@@ -29,8 +35,9 @@ order.addEventListener("change", () => {
   const sign = key === "index" ? 1 : -1;
   const compare = (a, b) => sign * (a.dataset[key] - b.dataset[key]) || indexOf(a) - indexOf(b);
   document.querySelector(".cards").append(...cards.sort(compare));
-  const rank = new Map(cards.map((card, i) => [card.dataset.index, i]));
-  document.querySelector(".glance").append(...lines.sort((a, b) => rank.get(a.dataset.index) - rank.get(b.dataset.index)));
+  const rank = new Map(cards.map((card, i) => [indexOf(card), i]));
+  lines.sort((a, b) => rank.get(indexOf(a)) - rank.get(indexOf(b)));
+  document.querySelector(".glance").append(...lines);
 });
 
 search.addEventListener("input", () => {
@@ -41,7 +48,8 @@ search.addEventListener("input", () => {
   byId("no-concept").hidden = found.size > 0;
   showSamples();
   const count = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
-  byId("found").textContent = terms.length ? `${count(found.size, "concept")}, ${count(matching().length, "sample")}` : "";
+  const said = () => `${count(found.size, "concept")}, ${count(matching().length, "sample")}`;
+  byId("found").textContent = terms.length ? said() : "";
 });
 
 addEventListener("keydown", event => {

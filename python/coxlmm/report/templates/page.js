@@ -13,6 +13,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+// As numbers.py says it.
 function number(value) {
   const size = Math.abs(value);
   if (size >= 1000) return Math.round(value).toLocaleString("en");
@@ -20,11 +21,17 @@ function number(value) {
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
 
+const valueOf = value => element("span", {className: "value", textContent: number(value)});
+
+function bar(part) {
+  const filled = element("i");
+  filled.style.width = `${100 * part}%`;
+  return element("span", {className: "bar", ariaHidden: "true"}, filled);
+}
+
 function picture(number, name) {
   if (number < 0) return element("span", {className: "picture blank", textContent: name});
-  const shown = element("span", {className: `picture p${number}`, role: "img"});
-  shown.setAttribute("aria-label", `Sample ${name}`);
-  return shown;
+  return element("span", {className: `picture p${number}`, role: "img", ariaLabel: `Sample ${name}`});
 }
 
 function caption([, before, marked, after]) {
@@ -39,7 +46,7 @@ const plain = text => text.normalize("NFKC").toLowerCase();
 const theme = byId("theme");
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
-const showTheme = () => theme.setAttribute("aria-pressed", isDark());
+const showTheme = () => (theme.ariaPressed = String(isDark()));
 theme.addEventListener("click", () => {
   document.documentElement.dataset.theme = isDark() ? "light" : "dark";
   showTheme();

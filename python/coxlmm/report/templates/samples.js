@@ -1,4 +1,5 @@
 // The browser of samples, a page of them at a time: nothing is built before it is nearly in sight.
+// A sample is [name, caption before its word, the word, caption after it, picture, [concept, activation, ...]].
 
 const PAGE = 24;
 const FEW = 4; // concepts of a sample that are shown at first
@@ -13,36 +14,40 @@ function activationIn(sample, index) {
   return 0;
 }
 
-function matching() {
-  const terms = termsOf(search.value);
-  let samples = data().samples;
-  if (terms.length) samples = samples.filter(([, ...text]) => { const all = plain(text.slice(0, 3).join("")); return terms.every(term => all.includes(term)); });
-  if (ofConcept.value === "") return samples;
-  const index = Number(ofConcept.value);
-  return samples
-    .filter(sample => activationIn(sample, index) > 0)
-    .sort((a, b) => activationIn(b, index) - activationIn(a, index));
+/** The samples that activate a concept, strongest first. */
+function activating(samples, index) {
+  const active = samples.filter(sample => activationIn(sample, index) > 0);
+  return active.sort((a, b) => activationIn(b, index) - activationIn(a, index));
 }
 
-function activeConcept(index, activation, largest) {
-  const bar = element("i");
-  bar.style.width = `${(100 * activation) / largest}%`;
-  const link = element("a", {href: `#concept-${index}`, ariaLabel: `Concept ${index}: ${saidBy(index)}`}, element("b", {textContent: index}), " ", element("bdi", {textContent: saidBy(index)}));
-  return element("li", {}, link, element("span", {className: "value", textContent: number(activation)}), element("span", {className: "bar", ariaHidden: "true"}, bar));
+function matching() {
+  const terms = termsOf(search.value);
+  const says = ([, before, marked, after]) => {
+    const text = plain(before + marked + after);
+    return terms.every(term => text.includes(term));
+  };
+  const samples = terms.length ? data().samples.filter(says) : data().samples;
+  return ofConcept.value === "" ? samples : activating(samples, Number(ofConcept.value));
 }
 
 function sampleEntry(sample) {
   const [name, , , , shown, active] = sample;
   const concepts = element("ol", {className: "active"});
   const add = (from, to) => {
-    for (let i = 2 * from; i < Math.min(2 * to, active.length); i += 2) concepts.append(activeConcept(active[i], active[i + 1], active[1]));
+    for (let i = 2 * from; i < Math.min(2 * to, active.length); i += 2) {
+      const [index, activation] = [active[i], active[i + 1]];
+      concepts.append(element("li", {}, linkTo(index), valueOf(activation), bar(activation / active[1])));
+    }
   };
   add(0, FEW);
-  const text = element("div", {}, element("p", {className: "caption"}, caption(sample)), element("p", {className: "soft small name", textContent: name}), concepts);
+  const said = element("p", {className: "caption"}, caption(sample));
+  const text = element("div", {}, said, element("p", {className: "soft small name", textContent: name}), concepts);
+  if (!active.length) text.append(element("p", {className: "soft small", textContent: "It activates no concept."}));
   const more = active.length / 2 - FEW;
   if (more > 0) {
-    const button = element("button", {type: "button", className: "quiet", textContent: `${more} more`, ariaExpanded: "false"});
-    button.setAttribute("aria-label", `${more} more concepts of sample ${name}`);
+    const button = element("button", {type: "button", className: "quiet", textContent: `${more} more`});
+    button.ariaLabel = `${more} more concepts of sample ${name}`;
+    button.ariaExpanded = "false";
     button.addEventListener("click", () => {
       const open = button.ariaExpanded !== "true";
       if (open) add(FEW, Infinity);
@@ -51,7 +56,7 @@ function sampleEntry(sample) {
       button.textContent = open ? "fewer" : `${more} more`;
     });
     text.append(button);
-  } else if (!active.length) text.append(element("p", {className: "soft small", textContent: "It activates no concept."}));
+  }
   return element("li", {className: "sample"}, picture(shown, name), text);
 }
 
@@ -61,9 +66,8 @@ function showSamples(from = 0) {
   first = Math.max(0, Math.min(from, samples.length - 1));
   const last = Math.min(first + PAGE, samples.length);
   list.replaceChildren(...samples.slice(first, last).map(sampleEntry));
-  byId("sample-range").textContent = samples.length
-    ? `${(first + 1).toLocaleString("en")}–${last.toLocaleString("en")} of ${samples.length.toLocaleString("en")}`
-    : "No sample matches.";
+  const [a, b, n] = [first + 1, last, samples.length].map(count => count.toLocaleString("en"));
+  byId("sample-range").textContent = samples.length ? `${a}–${b} of ${n}` : "No sample matches.";
   byId("samples-before").disabled = first === 0;
   byId("samples-after").disabled = last === samples.length;
 }
@@ -71,8 +75,7 @@ function showSamples(from = 0) {
 function buildSamples() {
   if (built) return;
   built = true;
-  for (const card of [...cards].sort((a, b) => indexOf(a) - indexOf(b))) {
-    const index = indexOf(card);
+  for (const index of cards.map(indexOf).sort((a, b) => a - b)) {
     ofConcept.append(element("option", {value: index, textContent: `${index}: ${saidBy(index)}`}));
   }
   showSamples();
