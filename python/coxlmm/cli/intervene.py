@@ -10,6 +10,7 @@ from coxlmm.cli.application import say
 from coxlmm.cli.options import DeviceMap, Dtype, Model, images_of, load_for
 
 NRandom = Annotated[int, typer.Option(help="Random directions to compare with, of either kind.", min=1)]
+BranchesAtATime = Annotated[int, typer.Option("--batch-size", help="Captions written at a time.", min=1)]
 DirectionsSeed = Annotated[int, typer.Option("--seed", help="Seed of the random directions.")]
 
 
@@ -31,6 +32,7 @@ def intervene(
     ] = "word",
     n_random: NRandom = 20,
     seed: DirectionsSeed = 0,
+    batch_size: BranchesAtATime = 64,
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     dtype: Dtype = None,
@@ -44,7 +46,15 @@ def intervene(
         raise FileNotFoundError(f"there is no image {image}")
     lmm = load_for(loaded.manifest, model, dtype, device_map, "dictionary")
     intervention = loaded.intervene(
-        lmm, image, concept, factor=factor, add=add, positions=positions, n_random=n_random, seed=seed
+        lmm,
+        image,
+        concept,
+        factor=factor,
+        add=add,
+        positions=positions,
+        n_random=n_random,
+        seed=seed,
+        batch_size=batch_size,
     )
     if as_json:
         typer.echo(json.dumps(intervention.to_dict(), ensure_ascii=False, indent=1))
@@ -61,6 +71,7 @@ def effects(
     n_images: Annotated[int, typer.Option(help="Images for each concept.", min=1)] = 8,
     n_random: NRandom = 20,
     seed: DirectionsSeed = 0,
+    batch_size: BranchesAtATime = 64,
     model: Model = None,
     dtype: Dtype = None,
     device_map: DeviceMap = None,
@@ -74,7 +85,15 @@ def effects(
     loaded = ConceptDictionary.from_pretrained(dictionary)
     ensure_replaceable(out, holds_dictionary)
     lmm = load_for(loaded.manifest, model, dtype, device_map, "dictionary")
-    loaded.measure_effects(lmm, images_of(images, None), n_images=n_images, n_random=n_random, seed=seed, progress=True)
+    loaded.measure_effects(
+        lmm,
+        images_of(images, None),
+        n_images=n_images,
+        n_random=n_random,
+        seed=seed,
+        batch_size=batch_size,
+        progress=True,
+    )
     row = "{:>7}  {:>13}  {:>13}  {:>19}  {}"
     typer.echo("Divergence in nats and part of the captions changed, without a concept and by random changes as large:")
     typer.echo(row.format("concept", "without it", "any direction", "where states differ", ""))

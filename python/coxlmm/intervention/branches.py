@@ -39,7 +39,7 @@ class Fork:
 
     What attention keeps of a beginning is copied for every branch, where the model lets it; that the model then says
     what it says without such a copy is looked at here, and where it does not the beginnings are read again for every
-    branch, which takes longer.
+    branch, which takes longer. To be used before the model reads anything else: some keep what they read last.
 
     Parameters
     ----------
@@ -147,17 +147,18 @@ class Fork:
     def _copies_say_the_same(self, logits: torch.Tensor) -> bool:
         first = _FirstScores()
         try:
-            generate(self._lmm, self._copied(range(len(logits))), 1, sampler=first)
+            # One more than there are: some models (Qwen) keep the positions of a batch, and take no other number.
+            generate(self._lmm, self._copied([*range(len(logits)), 0]), 1, sampler=first)
         except torch.OutOfMemoryError:
             raise
         except Exception:  # how a model fails to go on from a cache is its own affair
             return False
-        possible = torch.isfinite(logits)
-        error = (first.scores - logits)[possible].norm() / logits[possible].norm()
+        possible, scores = torch.isfinite(logits), first.scores[:-1]
+        error = (scores - logits)[possible].norm() / logits[possible].norm()
         if not float(error) <= TOLERANCE.get(self._lmm.model.dtype, 0.0):
             return False
         # In low precision the branches' own arithmetic differs from that of the pass above by more than a change may.
-        self.log_probabilities = _log_softmax(first.scores)
+        self.log_probabilities = _log_softmax(scores)
         return True
 
 

@@ -122,7 +122,7 @@ def measure_effects(
     trials: list[list[_Trial]] = [[] for _ in range(dictionary.n_concepts)]
     done = 0
     with reporting(progress, len(samples), "removing concepts") as report:
-        for batch in _of_like_length(samples):
+        for batch in _of_like_length(samples, _as_extracted(dictionary, _BEGINNINGS)):
             for k, trial in _tried(dictionary, lmm, batch, units, batch_size):
                 trials[k].append(trial)
             done += len(batch)
@@ -154,7 +154,7 @@ def _samples(
     """Those whose captions still have the word, with what comes before it."""
     names, words = dictionary.sample_ids, dictionary.sample_words
     find = image_finder(images, names, {names[row] for row in ranks})
-    for batch in batches(sorted(ranks), _CAPTIONS):
+    for batch in batches(sorted(ranks), _as_extracted(dictionary, _CAPTIONS)):
         found = {names[row]: find(names[row]) for row in batch}
         missing = [name for name, image in found.items() if image is None]
         if missing:
@@ -168,13 +168,19 @@ def _samples(
                 yield _Sample(row, ranks[row], found[names[row]], tokens[:position])
 
 
-def _of_like_length(samples: list[_Sample]) -> Iterator[list[_Sample]]:
+def _as_extracted(dictionary: ConceptDictionary, size: int) -> int:
+    """No more images at a time than in the extraction: some models take one alone."""
+    extracted = dictionary.manifest.get("batch_size")
+    return min(size, extracted) if isinstance(extracted, int) else size
+
+
+def _of_like_length(samples: list[_Sample], size: int) -> Iterator[list[_Sample]]:
     """Batches of samples whose captions begin with as many tokens, and whose images have the same size."""
     groups: dict[Any, list[_Sample]] = {}
     for sample in samples:
         groups.setdefault((len(sample.prefix), image_size(sample.image)), []).append(sample)
     for group in groups.values():
-        yield from batches(group, _BEGINNINGS)
+        yield from batches(group, size)
 
 
 def _tried(
@@ -183,6 +189,8 @@ def _tried(
     """What the removal of their concepts changes in samples of like length, each with the concept."""
     pictures = [open_image(sample.image, dictionary.sample_ids[sample.row]) for sample in batch]
     fork = Fork(lmm, module_of(lmm, dictionary), pictures, [sample.prefix for sample in batch], batch_size)
+    if len(batch) > 1 and not fork.is_shared:  # one at a time more models let it be shared
+        return [found for sample in batch for found in _tried(dictionary, lmm, [sample], units, batch_size)]
     codes = dictionary.encode(fork.states)
     of_fit = dictionary.codes[[sample.row for sample in batch]]
     is_same = np.linalg.norm(codes - of_fit, axis=1) <= _TOLERANCE * np.linalg.norm(of_fit, axis=1)

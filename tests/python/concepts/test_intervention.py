@@ -246,6 +246,28 @@ def test_a_beginning_read_once_is_as_good_as_one_read_for_every_branch(model, mo
         np.testing.assert_allclose(one.log_probabilities, other.log_probabilities, atol=1e-4)
 
 
+def test_beginnings_that_share_nothing_together_are_read_one_at_a_time(model, monkeypatch):
+    dictionary = fitted(model)
+    expected = dictionary.measure_effects(model, IMAGES, n_images=2, n_random=2).effects
+    sizes, same = [], Fork._copies_say_the_same
+
+    def alone(self, logits):
+        sizes.append(len(logits))
+        return len(logits) == 1 and same(self, logits)
+
+    monkeypatch.setattr(Fork, "_copies_say_the_same", alone)
+    found = dictionary.measure_effects(model, IMAGES, n_images=2, n_random=2).effects
+    assert max(sizes) > 1
+    assert sizes.count(1) >= sum(size for size in sizes if size > 1)
+    sizes.clear()
+    dictionary.manifest["batch_size"] = 1  # as a model is extracted from that takes one image at a time
+    dictionary.measure_effects(model, IMAGES, n_images=2, n_random=2)
+    assert set(sizes) == {1}
+    for one, other in zip(found, expected, strict=True):
+        assert one.divergence == pytest.approx(other.divergence, rel=1e-3)
+        assert one.caption_changed == other.caption_changed
+
+
 def test_a_copy_that_says_something_else_is_not_used(model, monkeypatch):
     monkeypatch.setattr(branches, "predict", wrong_cache)
     fork = Fork(model, model.decoder_layers[1], IMAGES[:1], [model.caption_ids("a red")], 4)
@@ -310,6 +332,7 @@ def test_the_codes_of_pca_have_signs(model):
 
 def test_random_changes_have_the_size_of_the_concept_s(model, monkeypatch):
     dictionary = fitted(model)
+    dictionary.estimator.components_ *= 3  # those of SemiNMF have length 1
     picture, k = most_active(dictionary)
     added = []
     of_branches = Fork.branches
