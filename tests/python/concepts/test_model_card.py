@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 
 from coxlmm import ConceptDictionary, SemiNMF
 from coxlmm.dictionary import Effect
+from coxlmm.estimators import Whitened
 from coxlmm.grounding import Word
 
 
@@ -49,6 +50,12 @@ def test_words_that_share_a_dictionary_are_all_named(dictionary, tmp_path):
     assert "# Concepts of `owner/model` at `dog`, `cat`\n" in card
 
 
+def test_an_estimator_in_another_is_shown_as_it_is_made(states, tmp_path):
+    dictionary = ConceptDictionary.fit(states, Whitened(SemiNMF(2, l1=0.03, random_state=0), random_state=0))
+    facts = dict(row for row in rows(card_of(dictionary, tmp_path)) if len(row) == 2)
+    assert facts["estimator"].startswith("`Whitened(estimator=SemiNMF(init='kmeans++', l1=0.03, ")
+
+
 def test_the_hub_reads_its_metadata(dictionary, tmp_path):
     card = ModelCard(card_of(dictionary, tmp_path))
     assert card.data.library_name == "coxlmm"
@@ -84,7 +91,7 @@ def test_its_code_loads_the_model_as_it_was(dictionary, tmp_path):
 
 
 def test_nothing_foreign_becomes_markup(dictionary, tmp_path):
-    hostile = "x\n\n# heading | `code` \\| <script>alert(1)</script> [a](javascript:b)\n---\n```"
+    hostile = "x\n\n# heading | `hostile` \\| <script>alert(1)</script> [a](javascript:b)\n---\n```"
     dictionary.words[0][0] = Word(hostile, 1.0)
     dictionary.manifest |= {"prompt": hostile, "word": hostile, "source": {"name": hostile}, "revision": hostile}
     dictionary.measures = {hostile: {"mean": 0.5}, "note": hostile}
@@ -96,6 +103,7 @@ def test_nothing_foreign_becomes_markup(dictionary, tmp_path):
     outside = re.sub(r"`[^`\n]*`", "", body.replace("```", ""))
     assert "script" not in outside
     assert "[a]" not in outside
+    assert "hostile" not in outside
     assert "heading" not in outside
     assert text.count("---\n") == 2
     assert {len(row) for row in rows(text)} == {2, 3}

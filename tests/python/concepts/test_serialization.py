@@ -167,6 +167,7 @@ def test_what_only_the_fit_needed_is_left_behind(states, tmp_path):
     saved = fitted.save_pretrained(tmp_path / "d")
     loaded = ConceptDictionary.from_pretrained(saved)
     assert loaded.estimator.callback is None
+    assert loaded.estimator.init == SemiNMF().init
     assert files(loaded.save_pretrained(tmp_path / "again")) == files(saved)
     np.testing.assert_array_equal(loaded.encode(states), fitted.encode(states))
 
@@ -283,6 +284,7 @@ def _first_hit(config):
         (lambda c: c["manifest"].update(layer="2"), "its manifest's layer must be of type Integral, got '2'"),
         (lambda c: c["manifest"].update(model_id=["x"]), "its manifest's model_id must be of type str"),
         (lambda c: c.update(relative_error=10**400), "relative_error is 1000.*, and must be a number that a float"),
+        (lambda c: c.update(relative_error=float("nan")), "config.json is damaged: NaN is no JSON"),
         (lambda c: c.update(relative_error=True), "relative_error is True, and must be a number"),
         (lambda c: c.update(codes="estimator"), "codes is 'estimator', and must be the name of an array"),
         (lambda c: c.update(codes="stability"), "codes must be finite floats, n_samples x n_components"),
