@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 # Since the navigation began, in the browser's own clock: first paint with content, parsed and scripts run, loaded.
-OPENED = """() => {
+OPENED = """() => new Promise(resolve => new PerformanceObserver(painted => {
+  const [paint] = painted.getEntriesByName("first-contentful-paint");
   const [navigation] = performance.getEntriesByType("navigation");
-  const paint = performance.getEntriesByName("first-contentful-paint")[0];
-  return {paint: paint.startTime, parsed: navigation.domContentLoadedEventEnd, loaded: navigation.loadEventEnd};
-}"""
+  const {domContentLoadedEventEnd: parsed, loadEventEnd: loaded} = navigation;
+  if (paint) resolve({paint: paint.startTime, parsed, loaded});
+}).observe({type: "paint", buffered: true}))"""
 # From what a reader does to the next frame that shows it.
 ANSWERED = """do_it => new Promise(resolve => {
   const begin = performance.now();
@@ -78,7 +79,6 @@ def measure(browser: Any, url: str) -> dict[str, float]:
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     page.goto(url)
-    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
     times = page.evaluate(OPENED)
     for name, act in ACTS.items():
         times[name] = page.evaluate(ANSWERED, act)

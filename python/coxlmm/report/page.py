@@ -1,6 +1,7 @@
 """Rendering: what the templates are given, and how their output is written."""
 
 import os
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from math import isnan
@@ -122,7 +123,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     pictures = {"data_uri": data_uri, "heat_uri": heat_uri, "aspect": aspect}
-    environment.filters |= {**pictures, "percent": percent, "number": number}
+    environment.filters |= {**pictures, "percent": percent, "number": number, "joined": _joined}
     environment.globals["stylesheet"] = _own
     return environment
 
@@ -135,6 +136,11 @@ def _own(name: str) -> Markup:
 def _script() -> str:
     """The page's one script, in the order in which its parts use each other."""
     return "\n".join(_own(name) for name in _SCRIPTS)
+
+
+def _joined(markup: Markup) -> Markup:
+    """Without the line breaks between elements, each of which a browser would keep as a node."""
+    return Markup(re.sub(r">\n\s*<", "><", markup))
 
 
 def _active(dictionary: ConceptDictionary, concept: int) -> str:
