@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from coxlmm.demo import model, world
+from coxlmm.demo import model, recovery, world
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
     from coxlmm.states import States
 
 SPLIT = "test"
-FACTORS = ("tint", "background", "companion", "order", "place", "kind", "style")
+# Twice the norm of typical states of the last layer: an l1 of that size would leave half of them without concepts.
+_L1_OF = 1200.0
 
 
 def run(
@@ -40,8 +41,9 @@ def run(
 ) -> Path:
     """Writes ``evaluation.json`` and, for each word and layer, two plots into ``out``; returns the JSON file's path.
 
-    In the file ``evaluation.<word>.methods.<method>.<measure>``, ``choice.<word>`` and ``recovery.<word>.<factor>`` are
-    of the first of ``layers``; ``layers.<layer>`` has the same of each further one.
+    In the file ``evaluation.<word>.methods.<method>.<measure>`` and ``choice.<word>`` are of the first of ``layers``;
+    ``layers.<layer>`` has the same of each further one. ``recovery.<word>.<factor>`` is of the setting that
+    ``settings.recovery`` names; ``recovery_by_setting.<word>`` has it beside the others, the paper's first.
 
     Parameters
     ----------
@@ -79,26 +81,46 @@ def run(
         judges["bert"] = BertModel(found)
         judges["bert"].name = "all-MiniLM-L6-v2"  # its directory is called "model"
     indices = lmm.layer_indices(list(layers))
-    results: dict[int, dict[str, Any]] = {i: {"evaluation": {}, "choice": {}, "recovery": {}} for i in indices}
+    results: dict[int, dict[str, Any]] = {i: {"evaluation": {}, "choice": {}} for i in indices}
+    recovered: dict[str, list[recovery.Setting]] = {}
     for word in words:
         shown = list(islice(world.scenes(SPLIT, count(), word), n_train + n_test))
-        by_layer = _states(lmm, word, indices, shown, out / f"states-{word}", console)
-        for layer, states in by_layer.items():
-            console.print(f"[bold]{word}, layer {layer}[/]")
-            train, test = _split(states, {scene.id for scene in shown[:n_train]})
-            name = f"{word}-{layer}"
-            parts = _measured(lmm, train, test, out, name, n_concepts, l1, n_seeds, judges, console)
-            for part, value in parts.items():
-                results[layer][part][word] = value
+        seen = {scene.id for scene in shown[:n_train]}
+        recovered[word] = []
+        for position, places in recovery.PLACES.items():
+            wanted = dict.fromkeys([*(indices if position == "predicting" else ()), *places])
+            path = out / f"states-{word}-{position}"
+            for layer, states in _states(lmm, word, position, list(wanted), shown, path, console).items():
+                console.print(f"[bold]{word}, {position}, layer {layer}[/]")
+                train, test = _split(states, seen)
+                if position == "predicting" and layer in indices:
+                    name = f"{word}-{layer}"
+                    parts = _measured(lmm, train, test, out, name, n_concepts, l1, n_seeds, judges, console)
+                    for part, value in parts.items():
+                        results[layer][part][word] = value
+                if layer in places:
+                    share = l1 / _L1_OF
+                    for setting in recovery.settings(position, layer, train, test, share, n_seeds):
+                        recovered[word].append(setting)
+                        console.print(f"{setting}\n", soft_wrap=True, markup=False, highlight=False)
     main, *further = indices
+    first = {word: recovery.headline(found) for word, found in recovered.items()}
+    position, layer, method = recovery.HEADLINE
     settings = {
         "model": lmm.model_id and Path(lmm.model_id).name,
         "layer": main,
         "split": SPLIT,
         "n_scenes": {"train": n_train, "test": n_test},
         "n_seeds": n_seeds,
+        "recovery": {"position": position, "layer": layer, "method": method},
     }
-    values = {"settings": settings, **results[main], "layers": {str(layer): results[layer] for layer in further}}
+    values = {
+        "settings": settings,
+        **results[main],
+        "recovery": {word: setting.recovery.to_dict() for word, setting in first.items()},
+        "recovery_by_setting": {word: [s.to_dict() for s in found] for word, found in recovered.items()},
+        "layers": {str(layer): results[layer] for layer in further},
+    }
     path = write_json(out / "evaluation.json", values)
     console.print(f"[bold]evaluation[/]  {path}", soft_wrap=True)
     return path
@@ -115,7 +137,7 @@ def installed_bert() -> str | None:
 
 
 def _states(
-    lmm: "LMM", word: str, layers: list[int], scenes: list[world.Scene], path: Path, console: Console
+    lmm: "LMM", word: str, position: str, layers: list[int], scenes: list[world.Scene], path: Path, console: Console
 ) -> dict[int, "States"]:
     """By layer; what a run before has left at ``path`` is used again where it is what is wanted."""
     from coxlmm.states import StatesGroup, holds_states
@@ -135,6 +157,7 @@ def _states(
             references=[scene.reference for scene in scenes],
             sample_ids=ids,
             layer=layers,
+            position=position,
             batch_size=64,
             out=path,
             source=source,
@@ -161,7 +184,7 @@ def _measured(
     console: Console,
 ) -> dict[str, Any]:
     from coxlmm import ConceptDictionary, SemiNMF
-    from coxlmm.evaluation import choose, evaluate, recovery
+    from coxlmm.evaluation import choose, evaluate
 
     dictionary = ConceptDictionary.fit(train, SemiNMF(n_concepts, l1=l1, random_state=0))
 
@@ -175,19 +198,11 @@ def _measured(
         )  # fmt: skip
         status.update("choosing K and l1")
         choice = choose(train)
-        status.update("looking for the world's factors")
-        recovered = recovery(dictionary.estimator, train, _factors(train), test, _factors(test), n_seeds=n_seeds)
     evaluation.plot(out / f"evaluation-{name}.png")
     choice.plot(out / f"choice-{name}.png")
-    for shown in (evaluation, choice, recovered):
+    for shown in (evaluation, choice):
         console.print(f"{shown}\n", soft_wrap=True, markup=False, highlight=False)
-    return {"evaluation": evaluation.to_dict(), "choice": choice.to_dict(), "recovery": recovered.to_dict()}
-
-
-def _factors(states: "States") -> dict[str, list[str]]:
-    word = states.manifest["word"]
-    known = [world.scene(SPLIT, int(name.split("-")[1])).factors(word) for name in states.sample_ids]
-    return {factor: [one[factor] for one in known] for factor in FACTORS}
+    return {"evaluation": evaluation.to_dict(), "choice": choice.to_dict()}
 
 
 if __name__ == "__main__":

