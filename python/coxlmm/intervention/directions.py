@@ -33,8 +33,9 @@ def isotropic_directions(n_features: int, n: int, seed: int) -> np.ndarray:
 def matched_directions(dictionary: ConceptDictionary, n: int, seed: int) -> np.ndarray:
     """Unit vectors, n x n_features, in which states differ: drawn with the covariance of the states of the fit.
 
-    Of the states as the dictionary decodes them, ``codes @ components``, which it still has; with those of the states
-    themselves the divergences came out the same.
+    Of the states as the dictionary decodes them, ``codes @ components``, which it still has: with the covariance of the
+    states themselves divergences came out the same. In the demo model they are three times those of all directions at
+    layer 20 of 30, and less than twice at the last one.
     """
     codes = dictionary.codes.astype(np.float64)
     weights = np.random.default_rng(seed).standard_normal((n, len(codes))) @ (codes - codes.mean(axis=0))

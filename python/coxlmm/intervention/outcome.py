@@ -148,7 +148,7 @@ class Intervention:
             f"    in which the states differ  {self._beside(self.matched)}",
         ]
         if self.is_nothing:
-            lines.append("  It does no more than any change of that size.")
+            lines.append("  It does no more than chance: any change of that size.")
         return "\n".join(lines)
 
     def _more_risers(self) -> list[NextWord]:
