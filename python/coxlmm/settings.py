@@ -135,5 +135,17 @@ class ExtractionSettings:
 
 def options_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The options of :meth:`coxlmm.LMM.extract` with which states of other images compare with those of a manifest."""
-    names = ("case_sensitive", "inflections", "segmentation", "layer", "stream", "position", "token", "max_new_tokens", "temperature", "top_p", "seed")
+    names = (
+        "case_sensitive",
+        "inflections",
+        "segmentation",
+        "layer",
+        "stream",
+        "position",
+        "token",
+        "max_new_tokens",
+        "temperature",
+        "top_p",
+        "seed",
+    )
     return {name: manifest[name] for name in names if name in manifest}

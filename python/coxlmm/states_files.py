@@ -257,6 +257,11 @@ def _directory(key: Hashable) -> str:
     return name[:60].strip(".") + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
+def holds_group(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is a directory of a group of states."""
+    return (Path(path) / _GROUP).is_file()
+
+
 def holds_states(path: Path) -> bool:
     """Whether ``path`` is a directory of saved states, of any version, which saving states there replaces."""
     for name, form in ((_MANIFEST, _FORMAT), (_GROUP, _GROUP_FORMAT)):

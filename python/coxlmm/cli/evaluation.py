@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from coxlmm.cli.application import say
-from coxlmm.cli.options import BatchSize, DeviceMap, Dtype, Model, images_of, load_for
+from coxlmm.cli.options import BatchSize, DeviceMap, Dtype, Model, images_of, load_for, states_at
 
 
 def evaluate(
@@ -43,16 +43,17 @@ def evaluate(
     device_map: DeviceMap = None,
 ) -> None:
     """Measure a dictionary beside baselines, chance and a ceiling."""
-    from coxlmm import ConceptDictionary, States
+    from coxlmm import ConceptDictionary
     from coxlmm.evaluation import BertModel
     from coxlmm.samples import open_source
     from coxlmm.settings import options_of
+    from coxlmm.states import StatesGroup
 
     if test_states is None and images is None:
         raise ValueError("name images that the dictionary has not seen with --images, or their --test-states")
     if test_states is not None and references is not None:
         raise ValueError("--references go with --images; states have brought their own: leave out one of the two")
-    loaded, fitted_to = ConceptDictionary.from_pretrained(dictionary), States.load(states)
+    loaded, fitted_to = ConceptDictionary.from_pretrained(dictionary), states_at(states)
     if test_states is None and loaded.word is None:
         raise ValueError("the dictionary does not know its word, so that its states are not found: give --test-states")
     lmm = load_for(fitted_to.manifest, model, dtype, device_map, "states")
@@ -60,10 +61,10 @@ def evaluate(
         source = open_source(images, references=references)
         options = options_of(fitted_to.manifest)
         found = lmm.extract(source, loaded.word, batch_size=batch_size, progress=True, **options)
-        held_out = found if isinstance(found, States) else found.together()
+        held_out = found.together() if isinstance(found, StatesGroup) else found
         source = open_source(images)
     else:
-        held_out = States.load(test_states)
+        held_out = states_at(test_states)
         # Only CLIP looks at them.
         source = None if clip is None else images_of(images, held_out.manifest.get("source"))
     evaluation = loaded.evaluate(
@@ -107,7 +108,6 @@ def choose(
     """Try numbers of concepts and sparsity penalties, and recommend one of each for fit."""
     from tqdm import tqdm
 
-    from coxlmm import States
     from coxlmm.evaluation import choose
 
     with tqdm(unit="candidate", leave=False) as bar:
@@ -118,7 +118,7 @@ def choose(
 
         given = {"n_components": n_concepts} if n_concepts else {}
         choice = choose(
-            States.load(states), **given, l1=l1 or None, n_seeds=n_seeds, held_out=held_out, progress=progress
+            states_at(states), **given, l1=l1 or None, n_seeds=n_seeds, held_out=held_out, progress=progress
         )
     typer.echo(choice.table("markdown" if markdown else "text"))
     best = choice.recommended

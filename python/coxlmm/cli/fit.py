@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coxlmm.cli.application import say
-from coxlmm.cli.options import L1, DeviceMap, Dtype, HeatMaps, Model, NConcepts, Seed, StopWords, images_of, load_for
+from coxlmm.cli.options import (
+    L1_HELP,
+    DeviceMap,
+    Dtype,
+    HeatMaps,
+    Model,
+    NConcepts,
+    Seed,
+    StopWords,
+    images_of,
+    load_for,
+    states_at,
+)
 
 if TYPE_CHECKING:
     from coxlmm.dictionary import ConceptDictionary
@@ -21,7 +33,16 @@ def fit(
     states: Annotated[Path, typer.Argument(metavar="STATES", help="Directory that extract wrote.")],
     out: Annotated[Path, typer.Option(help="Directory for the dictionary.")],
     n_concepts: NConcepts = 20,
-    l1: L1 = 1.0,
+    l1: Annotated[float | None, typer.Option(help=f"{L1_HELP} Default: 1, or 0.03 with --whiten.", min=0)] = None,
+    whiten: Annotated[
+        float | None,
+        typer.Option(
+            help="Decompose differences from the mean state, with directions of small variance enlarged: 0 not at all, "
+            "0.5 halfway, 1 until all have the same. Finds what is faint; --l1 is then for states of a length of 1.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
     seed: Seed = 0,
     model: Model = None,
     images: Annotated[
@@ -56,7 +77,7 @@ def fit(
     device_map: DeviceMap = None,
 ) -> None:
     """Decompose states into concepts and find their words and images."""
-    from coxlmm import ConceptDictionary, SemiNMF, States
+    from coxlmm import ConceptDictionary, SemiNMF, Whitened
     from coxlmm.atomic import ensure_replaceable
     from coxlmm.serialization import holds_dictionary
 
@@ -68,9 +89,13 @@ def fit(
         inflections=inflections,
     )
     ensure_replaceable(out, holds_dictionary)
-    loaded = States.load(states)
+    loaded = states_at(states)
     source = loaded.manifest.get("source")
-    dictionary = ConceptDictionary.fit(loaded, SemiNMF(n_concepts, l1=l1, random_state=seed))
+    l1 = l1 if l1 is not None else 1.0 if whiten is None else 0.03
+    estimator = SemiNMF(n_concepts, l1=l1, random_state=seed)
+    dictionary = ConceptDictionary.fit(
+        loaded, estimator if whiten is None else Whitened(estimator, power=whiten, random_state=seed)
+    )
     say(
         f"{n_concepts} concepts of {len(loaded)} states leave {dictionary.relative_error:.1%} unexplained; the average "
         f"state activates {dictionary.mean_active:.1f} of them"

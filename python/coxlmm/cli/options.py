@@ -10,17 +10,15 @@ from coxlmm.cli.application import say
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
+    from coxlmm.states import States
 
 Word = Annotated[str, typer.Option(help="The word of interest.")]
 NConcepts = Annotated[int, typer.Option(help="Number of concepts, K.", min=1)]
-L1 = Annotated[
-    float,
-    typer.Option(
-        help="Weight of the sparsity penalty (the paper's lambda), in the unit of the states: a concept is used where "
-        "it explains more than half as much of a state's length.",
-        min=0,
-    ),
-]
+L1_HELP = (
+    "Weight of the sparsity penalty (the paper's lambda), in the unit of the states: a concept is used where it "
+    "explains more than half as much of a state's length."
+)
+L1 = Annotated[float, typer.Option(help=L1_HELP, min=0)]
 Seed = Annotated[int, typer.Option(help="Seed of the fit.")]
 StopWords = Annotated[
     str | None,
@@ -48,6 +46,19 @@ def images_of(path: str | None, source: Mapping[str, Any] | None) -> Any:
     if path is not None:
         return open_source(path)
     return None if source is None else open_source(source["path"], images=source.get("images"))
+
+
+def states_at(path: str | os.PathLike[str]) -> "States":
+    """The states at a path; those of several words together."""
+    from coxlmm.states import States, StatesGroup
+    from coxlmm.states_files import holds_group
+
+    if not holds_group(path):
+        return States.load(path)
+    group = StatesGroup.load(path)
+    if len({states.manifest.get("layer") for states in group.values()}) > 1:
+        return States.load(path)  # which says that it is several, and where each is
+    return group.together()
 
 
 def load_for(

@@ -14,6 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from coxlmm import _core
 from coxlmm.estimators.base import ConceptEstimator
 
+# Of the KKT residual, relative to the samples: below it codes are right to four digits and more.
+_WORTH_A_WARNING = 1e-4
+
 
 class SparseEstimator(ConceptEstimator):
     r"""Activations that minimise :math:`\|x - v U\|^2 + \mathtt{l1} \cdot \|v\|_1` over :math:`v \ge 0`."""
@@ -44,7 +47,7 @@ class SparseEstimator(ConceptEstimator):
 
     def _encode(self, X: Any) -> NDArray[Any]:
         found = _core.sparse_encode(X, self.components_, l1=self.l1, n_threads=self._n_threads())
-        if found.stop != "converged":
+        if found.kkt_residual > _WORTH_A_WARNING:
             warnings.warn(
                 f"The codes of some samples are not optimal: their KKT residual is {found.kkt_residual:.2g}. "
                 "Nearly parallel components are the usual cause; fewer of them, or a larger l1, help.",

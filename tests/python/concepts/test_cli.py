@@ -198,6 +198,10 @@ def test_several_words_and_layers_are_several_directories(folder, tmp_path):
     assert "('hot dog', 2): 2 of 7 images count" in result.stderr
     message = failure(run("fit", tmp_path / "states", "--out", tmp_path / "d"))
     assert "holds several states (dog-layer-00, " in message
+    StatesGroup({key[0]: states for key, states in group.items() if key[1] == 2}).save(tmp_path / "words")
+    shared = run("fit", tmp_path / "words", "--n-concepts", 3, "--whiten", 0.5, "--l1", 0.01, "--out", tmp_path / "d")
+    assert shared.exit_code == 0, shared.output
+    assert ConceptDictionary.from_pretrained(tmp_path / "d").word == ["dog", "hot dog"]
     one = tmp_path / "states" / "dog-layer-02"
     assert run("fit", one, "--n-concepts", 3, "--out", tmp_path / "d").exit_code == 0
     named = run(*arguments, "--word", "dog", "--layer", "model.language_model.layers.1")

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,16 +82,17 @@ def test_the_reconstruction_error_is_that_of_the_residual(dtype):
     assert model.reconstruction_err_ == pytest.approx(np.linalg.norm(residual), rel=rel)
 
 
-def test_codes_that_are_not_optimal_are_announced(monkeypatch):
+@pytest.mark.parametrize(("residual", "is_announced"), [(2e-6, False), (0.02, True)])
+def test_codes_that_are_far_from_optimal_are_announced(monkeypatch, residual, is_announced):
     model = SemiNMF(6, l1=0.2, random_state=0).fit(planted(100, 20, 6, seed=0))
-    unseen = planted(50, 20, 6, seed=5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model.transform(unseen)
-    encode = _core.sparse_encode
-    monkeypatch.setattr(_core, "sparse_encode", lambda *args, **kwargs: encode(*args, **kwargs, max_iter=1, tol=1e-30))
-    with pytest.warns(ConvergenceWarning, match=r"not optimal: their KKT residual is \d"):
-        model.transform(unseen)
+    found = SimpleNamespace(codes=np.zeros((50, 6)), kkt_residual=residual, stop="max_iter")
+    monkeypatch.setattr(_core, "sparse_encode", lambda *args, **kwargs: found)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.transform(planted(50, 20, 6, seed=5))
+    assert [str(w.message)[:60] for w in caught if w.category is ConvergenceWarning] == [
+        "The codes of some samples are not optimal: their KKT residual is 0.02. "[:60]
+    ] * is_announced
 
 
 def test_fit_transform_is_fit_then_transform():
