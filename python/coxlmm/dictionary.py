@@ -358,6 +358,12 @@ class ConceptDictionary:
 
         return evaluate(self, lmm, states, held_out, **options)
 
+    def measure_stability(self, states: States, n_seeds: int = 4) -> "ConceptDictionary":
+        """Fits again from other seeds: see :func:`coxlmm.evaluation.stability.measure_stability`."""
+        from coxlmm.evaluation.stability import measure_stability
+
+        return measure_stability(self, states, n_seeds)
+
     def intervene(self, lmm: "LMM", image: Any, concept: int, **options: Any) -> "Intervention":
         """What the model says without a concept, or with more: see :func:`coxlmm.intervention.intervene`."""
         from coxlmm.intervention import intervene

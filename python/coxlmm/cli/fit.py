@@ -44,6 +44,9 @@ def fit(
         ),
     ] = None,
     seed: Seed = 0,
+    stability: Annotated[
+        int, typer.Option(help="Fit again from so many other seeds, and say how well they find each concept.", min=0)
+    ] = 0,
     model: Model = None,
     images: Annotated[
         str | None, typer.Option(help="Where the images are, if they are not where they were extracted from.")
@@ -105,6 +108,8 @@ def fit(
             f"warning: the average state activates {dictionary.mean_active:.1f} of {n_concepts} concepts, which is "
             f"hardly sparse: a larger --l1 (now {l1:g}) makes it fewer"
         )
+    if stability:
+        dictionary.measure_stability(loaded, stability)
     lmm = load_for(dictionary.manifest, model, dtype, device_map, "dictionary")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

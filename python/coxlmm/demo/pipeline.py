@@ -98,7 +98,10 @@ def run(
     )
 
     with console.status("grounding the concepts in words and images"):
-        dictionary.ground(lmm, n_words=8, n_images=8, images={s.id: s.image for s in scenes})
+        dictionary.measure_stability(states)
+        images = {s.id: s.image for s in scenes}
+        # Maps by states take a tenth of the time of those by gradients, which are more faithful.
+        dictionary.ground(lmm, n_words=8, n_images=8, images=images).localise(lmm, images=images, method="states")
     dictionary.save_pretrained(out / "dictionary")
 
     with console.status(f"explaining {n_explained} scenes that the fit has not seen"):

@@ -12,9 +12,7 @@ from coxlmm.evaluation.baselines import (
     baselines,
     name_of,
     noise_images,
-    parameters,
     share_of_l1,
-    with_parameters,
 )
 from coxlmm.evaluation.bert_score import BertModel
 from coxlmm.evaluation.clip_score import ClipModel
@@ -22,7 +20,7 @@ from coxlmm.evaluation.judge import Descriptions, Judge
 from coxlmm.evaluation.measures import CEILING
 from coxlmm.evaluation.result import Evaluation
 from coxlmm.evaluation.spread import Spread
-from coxlmm.evaluation.stability import found_again, stability
+from coxlmm.evaluation.stability import found_again, other_fits, require_fit, stability
 from coxlmm.evaluation.wording import Wording
 from coxlmm.grounding import Contrast, ImageSource, WordChoice, image_finder
 from coxlmm.images import open_image
@@ -114,7 +112,7 @@ def evaluate(
     """
     if n_seeds < 1 or n_top < 1:
         raise ValueError(f"n_seeds and n_top must be at least 1, got {n_seeds} and {n_top}")
-    _require_fit(dictionary, states)
+    require_fit(dictionary, states)
     _require_unseen(states, held_out)
     left_out: dict[str, str] = {}
     judge, sizes = _judge(held_out, images, clip, bert, left_out)
@@ -128,7 +126,8 @@ def evaluate(
         if progress is not None:
             progress(name)
         try:
-            fits = _fits(method, states, n_seeds, dictionary if name == own else None)
+            first = [dictionary] if name == own else []
+            fits = first + other_fits(method, states, n_seeds - len(first), first=bool(first))
         except ValueError as error:
             if name == own:
                 raise
@@ -175,17 +174,6 @@ def evaluate(
     )
     dictionary.measures = {**dictionary.measures, "evaluation": evaluation.summary()}
     return evaluation
-
-
-def _require_fit(dictionary: ConceptDictionary, states: States) -> None:
-    if states.X.shape != (dictionary.n_samples, dictionary.components.shape[1]) or (
-        states.sample_ids != dictionary.sample_ids
-    ):
-        raise ValueError(
-            f"the states are not those that the dictionary was fitted to: they are {states.X.shape[0]} of "
-            f"{states.X.shape[1]} features, and it was fitted to {dictionary.n_samples} of "
-            f"{dictionary.components.shape[1]}" + (", of other samples" if len(states) == dictionary.n_samples else "")
-        )
 
 
 def _require_unseen(states: States, held_out: States) -> None:
@@ -239,15 +227,6 @@ def _judge(
 
     model = ClipModel.of(clip)
     return Judge(model, scorer, model.images(opened()), references), sizes
-
-
-def _fits(method: Any, states: States, n: int, first: ConceptDictionary | None) -> list[ConceptDictionary]:
-    fits = [] if first is None else [first]
-    taken = [] if first is None else parameters(method, "random_state")
-    seeds = [seed for seed in range(n + len(taken)) if seed not in taken]
-    return fits + [
-        ConceptDictionary.fit(states, with_parameters(method, random_state=seed)) for seed in seeds[: n - len(fits)]
-    ]
 
 
 def _of_fit(fit: ConceptDictionary, held_out: States) -> Figures:

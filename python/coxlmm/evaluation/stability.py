@@ -1,11 +1,46 @@
 """How well other seeds find the same concepts again."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from coxlmm.dictionary import ConceptDictionary
+from coxlmm.evaluation.baselines import parameters, with_parameters
 from coxlmm.matching import match_concepts
+from coxlmm.states import States
+
+
+def measure_stability(dictionary: ConceptDictionary, states: States, n_seeds: int = 4) -> ConceptDictionary:
+    """Fits again from ``n_seeds`` other seeds and sets ``dictionary.stability``: see :func:`found_again`.
+
+    Raises
+    ------
+    ValueError
+        If ``n_seeds`` is less than 1, or the states are not those that the dictionary was fitted to.
+    """
+    require_fit(dictionary, states)
+    dictionary.stability = found_again(dictionary, other_fits(dictionary.estimator, states, n_seeds, first=True))
+    return dictionary
+
+
+def other_fits(method: Any, states: States, n: int, *, first: bool = False) -> list[ConceptDictionary]:
+    """Fits with ``n`` seeds: 0, 1, ..., where there is a ``first`` fit but those that it had."""
+    taken = parameters(method, "random_state") if first else []
+    seeds = [seed for seed in range(n + len(taken)) if seed not in taken][:n]
+    return [ConceptDictionary.fit(states, with_parameters(method, random_state=seed)) for seed in seeds]
+
+
+def require_fit(dictionary: ConceptDictionary, states: States) -> None:
+    """Raises ValueError if the states are not those that the dictionary was fitted to."""
+    if states.X.shape != (dictionary.n_samples, dictionary.components.shape[1]) or (
+        states.sample_ids != dictionary.sample_ids
+    ):
+        raise ValueError(
+            f"the states are not those that the dictionary was fitted to: they are {states.X.shape[0]} of "
+            f"{states.X.shape[1]} features, and it was fitted to {dictionary.n_samples} of "
+            f"{dictionary.components.shape[1]}" + (", of other samples" if len(states) == dictionary.n_samples else "")
+        )
 
 
 def found_again(dictionary: ConceptDictionary, others: Sequence[ConceptDictionary]) -> np.ndarray:

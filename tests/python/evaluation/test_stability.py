@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coxlmm import ConceptDictionary
+from coxlmm import ConceptDictionary, SemiNMF, States
 from coxlmm.evaluation.stability import chance, found_again, stability
 
 
@@ -79,3 +79,17 @@ def test_chance_is_high_where_states_have_much_in_common():
     assert min(alike) > 0.85
     assert 0 < max(apart) < 0.6
     assert chance(np.vstack([X[:5]] * 20), 5, 2)[0] <= 1
+
+
+def test_a_dictionary_is_compared_with_fits_from_other_seeds_than_its_own():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 12))
+    states = States(X, [str(i) for i in range(60)], ["a dog"] * 60, np.zeros(60))
+    own = ConceptDictionary.fit(states, SemiNMF(4, random_state=1))
+    own.measure_stability(states, n_seeds=2)
+    others = [ConceptDictionary.fit(states, SemiNMF(4, random_state=seed)) for seed in (0, 2)]
+    np.testing.assert_allclose(own.stability, found_again(own, others))
+    with pytest.raises(ValueError, match="not those that the dictionary was fitted to"):
+        own.measure_stability(states.subset(slice(50)))
+    with pytest.raises(ValueError, match="at least one other fit"):
+        own.measure_stability(states, n_seeds=0)
