@@ -24,18 +24,19 @@ def eigen() -> Path:
 
 
 def test_the_python_lines_run_as_they_stand(demo_model_cache, tmp_path):
-    program = block("python", 0, of=2)
+    program = f"{block('python', 0, of=3)}\n{block('python', 1, of=3)}\nprint(concepts)"
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=demo_model_cache, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     assert len(re.findall(r"^\d+ \d+% \['", run.stdout, re.MULTILINE)) == 10, run.stdout
     assert "dog" in run.stdout
+    assert "n_concepts=40" in run.stdout
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
 def test_the_lines_about_large_states_run_as_they_stand(tmp_path):
-    run = subprocess.run([sys.executable, "-c", block("python", 1, of=2)], cwd=tmp_path, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", block("python", 2, of=3)], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "(10,)" in run.stdout
     assert "instruction_set" in run.stdout
