@@ -38,8 +38,8 @@ ACTS = {
 def dictionary(n_concepts: int, n_samples: int, n_thumbnails: int) -> Any:
     """Random activations and words, and images of the demo's world: as large as real ones."""
     from coxlmm import ConceptDictionary, SemiNMF
+    from coxlmm.concept import Effect
     from coxlmm.demo import world
-    from coxlmm.dictionary import Effect
     from coxlmm.grounding import ImageHit, Word, thumbnail
 
     rng = np.random.default_rng(0)

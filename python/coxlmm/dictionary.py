@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coxlmm.estimators import KMeans
+from coxlmm.concept import Concept, Effect
 from coxlmm.grounding import (
     READABLE_RANK,
     Contrast,
@@ -25,6 +25,7 @@ from coxlmm.grounding import (
     rank_of_word,
     raw_words,
 )
+from coxlmm.reconstruction import ROWS_AT_A_TIME, decoded, measured_errors, require_parts
 from coxlmm.states import States, StatesGroup
 
 if TYPE_CHECKING:
@@ -36,94 +37,6 @@ if TYPE_CHECKING:
     from coxlmm.intervention import Intervention
     from coxlmm.matching import ConceptMatching
     from coxlmm.models import LMM
-
-# Of 20 random directions none may do as much.
-SIGNIFICANT = 0.05
-# Rows of the residual that are held at a time.
-_BLOCK = 1024
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What removing a concept from the states changes in what the model says: :mod:`coxlmm.intervention`.
-
-    Attributes
-    ----------
-    divergence : float, nats
-        Kullback-Leibler divergence of the next-word distribution after the removal from the one before, mean over
-        images.
-    caption_changed : float, 0 to 1
-        In what part of the images the caption, from the word on, became another.
-    random_divergence, random_caption_changed : float
-        The same for random changes of equal norm, mean over directions and images. All directions are as probable.
-    p_value : float, 0 to 1
-        In what part of the random directions, and the concept's own, the mean divergence was at least as large.
-    n_images, n_random : int
-    matched_divergence, matched_caption_changed, matched_p_value : float or None
-        The same for random directions in which the states of the fit differ, as the dictionary describes them: drawn
-        with their covariance. They do more than those of all directions.
-    """
-
-    divergence: float
-    caption_changed: float
-    random_divergence: float
-    random_caption_changed: float
-    p_value: float
-    n_images: int
-    n_random: int
-    matched_divergence: float | None = None
-    matched_caption_changed: float | None = None
-    matched_p_value: float | None = None
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether removing the concept does no more than any change of that size would."""
-        return self.p_value > SIGNIFICANT
-
-    @property
-    def is_specific(self) -> bool:
-        """Whether it does more than changes in directions in which the states differ, too."""
-        return not self.is_nothing and self.matched_p_value is not None and self.matched_p_value <= SIGNIFICANT
-
-
-@dataclass(frozen=True)
-class Concept:
-    """One concept of a dictionary.
-
-    Attributes
-    ----------
-    index : int
-        Row of ``components``, column of ``codes``.
-    words : list of Word
-        What it decodes to, best first; empty before :meth:`ConceptDictionary.ground`.
-    images : list of ImageHit
-        The samples that activate it most; empty before :meth:`ConceptDictionary.ground`.
-    n_active : int
-        Samples of the fit that activate it: whose activation is above 0.
-    share_of_activation : float, 0 to 1
-        Its activations over all samples, divided by those of all concepts. Where activations have signs (PCA) their
-        absolute values are summed.
-    share_of_error : float
-        What leaving it out would cost: the increase of the squared reconstruction error when its activations are set to
-        zero and all others stay, divided by the squared norm of the states. It is in the unit of
-        :attr:`ConceptDictionary.relative_error`. The shares of all concepts do not sum to 1.
-    raw_words : list of Word
-        The tokens that it decodes to, unfiltered and without contrast.
-    stability : float, 0 to 1, or None
-        How well other seeds find it again: see :attr:`ConceptDictionary.stability`.
-    effect : Effect or None
-        What removing it changes.
-    """
-
-    index: int
-    words: list[Word]
-    images: list[ImageHit]
-    n_active: int
-    share_of_activation: float
-    share_of_error: float
-    raw_words: list[Word] = field(default_factory=list)
-    stability: float | None = None
-    effect: Effect | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -198,7 +111,7 @@ class ConceptDictionary:
         if isinstance(states, StatesGroup):
             states = states.together()
         codes = np.asarray(estimator.fit_transform(states.X))
-        _require_parts(estimator, codes)
+        require_parts(estimator, codes)
         if not (codes > 0).any():
             norm = float(np.linalg.norm(states.X, axis=1).mean())
             advice = "; lower its l1" if hasattr(estimator, "l1") else ""
@@ -299,7 +212,9 @@ class ConceptDictionary:
         if not self.word or any(self.manifest.get(name, value) != value for name, value in predicting.items()):
             return None
         of_row = np.array([self.word] * self.n_samples if self.sample_words is None else self.sample_words)
-        means = {word: self.decode(self.codes[of_row == word][:_BLOCK]).mean(axis=0) for word in set(of_row.tolist())}
+        means = {
+            word: self.decode(self.codes[of_row == word][:ROWS_AT_A_TIME]).mean(axis=0) for word in set(of_row.tolist())
+        }
         inflections = self.manifest.get("inflections")
         return max(
             rank_of_word(mean, lmm, word, inflections=inflections, normalized=normalized)
@@ -344,7 +259,7 @@ class ConceptDictionary:
         V = np.asarray(codes)
         if V.ndim != 2 or V.shape[1] != self.n_concepts:
             raise ValueError(f"codes must be n_samples x {self.n_concepts}, got an array of shape {V.shape}")
-        return _decoded(V, self.estimator)
+        return decoded(V, self.estimator)
 
     def explain(self, lmm: "LMM", image: Any, *, n_concepts: int = 5, heat_maps: "HeatMaps" = "auto") -> "Explanation":
         """The concepts behind the word in the model's caption of one image: see :func:`coxlmm.explanation.explain`."""
@@ -500,59 +415,3 @@ class ConceptDictionary:
             f"model_id={self.manifest.get('model_id')!r}, layer={self.manifest.get('layer')}, "
             f"relative_error={self.relative_error:.3g})"
         )
-
-
-def _require_parts(estimator: Any, codes: np.ndarray) -> None:
-    """Refuses estimators whose codes are no coefficients of their components: all measures here take them for such."""
-    if isinstance(estimator, KMeans) or not hasattr(estimator, "inverse_transform"):
-        return
-    some = codes[:16]
-    own, decoded = np.asarray(estimator.inverse_transform(some)), _decoded(some, estimator)
-    if own.shape != decoded.shape or not np.allclose(own, decoded, rtol=1e-3, atol=1e-3 * np.abs(own).max()):
-        raise ValueError(
-            f"the inverse_transform of {type(estimator).__name__} is not codes @ components_, plus mean_ if there is "
-            f"one: use an estimator whose samples are sums of concepts, such as SemiNMF"
-        )
-
-
-def _decoded(codes: np.ndarray, estimator: Any) -> np.ndarray:
-    """The samples that codes stand for."""
-    if isinstance(estimator, KMeans):
-        return estimator.inverse_transform(codes)
-    mean = getattr(estimator, "mean_", None)
-    return codes @ estimator.components_ + (0 if mean is None else mean)
-
-
-def measured_errors(X: np.ndarray, codes: np.ndarray, estimator: Any) -> tuple[float, np.ndarray]:
-    """The squared error of what codes stand for and its increase without each concept, over the squared norm of X."""
-    without = _nearest_without if isinstance(estimator, KMeans) else _sum_without
-    total = squared = 0.0
-    increase = np.zeros(codes.shape[1])
-    for start in range(0, len(X), _BLOCK):
-        x, v = X[start : start + _BLOCK], codes[start : start + _BLOCK].astype(np.float64)
-        residual = x - _decoded(v, estimator).astype(np.float64)
-        total += _squared_norm(x)
-        squared += _squared_norm(residual)
-        increase += without(x, v, residual, estimator)
-    return (squared / total, increase / total) if total else (0.0, increase)
-
-
-def _sum_without(x: np.ndarray, v: np.ndarray, residual: np.ndarray, estimator: Any) -> np.ndarray:
-    # ||R + v_k u_k||^2 - ||R||^2 = 2 v_k^T R u_k + ||v_k||^2 ||u_k||^2
-    U = np.asarray(estimator.components_)
-    lengths = np.einsum("kd,kd->k", U, U, dtype=np.float64)
-    return 2 * np.einsum("mk,mk->k", v, residual @ U.T) + np.einsum("mk,mk->k", v, v) * lengths
-
-
-def _nearest_without(x: np.ndarray, v: np.ndarray, residual: np.ndarray, estimator: Any) -> np.ndarray:
-    # Without its nearest center a sample goes to the next; without any other, nothing changes for it.
-    nearest = v.argmax(axis=1)
-    rest = v.copy()
-    rest[np.arange(len(v)), nearest] = 0
-    moved = x - _decoded(rest, estimator).astype(np.float64)
-    more = np.einsum("md,md->m", moved, moved) - np.einsum("md,md->m", residual, residual)
-    return np.bincount(nearest, weights=more, minlength=v.shape[1])
-
-
-def _squared_norm(a: np.ndarray) -> float:
-    return float(np.einsum("md,md->", a, a, dtype=np.float64))

@@ -8,7 +8,8 @@ import numpy as np
 
 from coxlmm import _core
 from coxlmm.architecture import UnsupportedModelError
-from coxlmm.dictionary import Concept, ConceptDictionary
+from coxlmm.concept import Concept
+from coxlmm.dictionary import ConceptDictionary
 from coxlmm.estimators import KMeans
 from coxlmm.grounding import thumbnail
 from coxlmm.images import open_image

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from coxlmm.atomic import write_file
-from coxlmm.dictionary import Concept, ConceptDictionary
+from coxlmm.concept import Concept
+from coxlmm.dictionary import ConceptDictionary
 from coxlmm.evaluation.figure import matplotlib_figure
 from coxlmm.grounding import ImageHit
 

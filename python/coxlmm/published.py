@@ -53,9 +53,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from coxlmm.dictionary import ConceptDictionary, measured_errors
+from coxlmm.dictionary import ConceptDictionary
 from coxlmm.errors import CoxlmmError
 from coxlmm.estimators import PCA, KMeans, SemiNMF
+from coxlmm.reconstruction import measured_errors
 from coxlmm.states import States
 
 SOURCE = "https://github.com/mshukor/xl-vlms"

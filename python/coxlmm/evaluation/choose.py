@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from coxlmm.dictionary import ConceptDictionary, measured_errors
+from coxlmm.dictionary import ConceptDictionary
 from coxlmm.estimators import SemiNMF
 from coxlmm.evaluation.baselines import l1_of_share, with_parameters
 from coxlmm.evaluation.result import write_json
 from coxlmm.evaluation.spread import Spread
 from coxlmm.evaluation.stability import chance, stability
+from coxlmm.reconstruction import measured_errors
 from coxlmm.states import States
 
 # Of the length of a typical state, what a concept has to explain to be used: see baselines.

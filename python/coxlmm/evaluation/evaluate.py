@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from coxlmm import _core
-from coxlmm.dictionary import ConceptDictionary, measured_errors
+from coxlmm.dictionary import ConceptDictionary
 from coxlmm.evaluation.baselines import (
     baselines,
     name_of,
@@ -24,6 +24,7 @@ from coxlmm.evaluation.stability import found_again, other_fits, require_fit, st
 from coxlmm.evaluation.wording import Wording
 from coxlmm.grounding import Contrast, ImageSource, WordChoice, image_finder
 from coxlmm.images import open_image
+from coxlmm.reconstruction import measured_errors
 from coxlmm.states import States
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from coxlmm.dictionary import SIGNIFICANT, ConceptDictionary
+from coxlmm.concept import SIGNIFICANT
+from coxlmm.dictionary import ConceptDictionary
 
 
 @dataclass(frozen=True, eq=False)

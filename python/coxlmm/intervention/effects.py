@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coxlmm import _core
-from coxlmm.dictionary import ConceptDictionary, Effect
+from coxlmm.concept import Effect
+from coxlmm.dictionary import ConceptDictionary
 from coxlmm.extraction import Progress, reporting
 from coxlmm.grounding.images import ImageSource, image_finder
 from coxlmm.images import image_size, open_image

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from torch import nn
 
-from coxlmm.dictionary import Concept, ConceptDictionary
+from coxlmm.concept import Concept
+from coxlmm.dictionary import ConceptDictionary
 from coxlmm.estimators import KMeans
 from coxlmm.explanation import states_of
 from coxlmm.images import open_image

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from coxlmm.dictionary import Concept, ConceptDictionary
+from coxlmm.concept import Concept
+from coxlmm.dictionary import ConceptDictionary
 
 # What may be the name of a repository of the hub.
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)

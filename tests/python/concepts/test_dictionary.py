@@ -63,7 +63,7 @@ def test_estimators_of_scikit_learn_are_measured_too(states, peer):
 
 def test_blocks_of_rows_add_up(states, monkeypatch):
     whole = ConceptDictionary.fit(states, SemiNMF(4, random_state=0))
-    monkeypatch.setattr("coxlmm.dictionary._BLOCK", 7)
+    monkeypatch.setattr("coxlmm.reconstruction.ROWS_AT_A_TIME", 7)
     blocks = ConceptDictionary.fit(states, SemiNMF(4, random_state=0))
     np.testing.assert_allclose(blocks.error_shares, whole.error_shares, rtol=1e-6)
     assert blocks.relative_error == pytest.approx(whole.relative_error, rel=1e-6)

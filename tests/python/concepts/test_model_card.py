@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from coxlmm import ConceptDictionary, SemiNMF
-from coxlmm.dictionary import Effect
+from coxlmm.concept import Effect
 from coxlmm.estimators import Whitened
 from coxlmm.grounding import Word
 

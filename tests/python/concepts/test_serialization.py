@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import coxlmm.estimators
 from coxlmm import PCA, ConceptDictionary, LargestNorm, SemiNMF
-from coxlmm.dictionary import Effect
+from coxlmm.concept import Effect
 from coxlmm.grounding import Word, thumbnail
 from coxlmm.report import report_html
 

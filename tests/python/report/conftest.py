@@ -20,7 +20,7 @@ from PIL import Image
 from report.visit import Visit
 
 from coxlmm import ConceptDictionary, SemiNMF, States
-from coxlmm.dictionary import Effect
+from coxlmm.concept import Effect
 from coxlmm.grounding import Word, ground_images
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
