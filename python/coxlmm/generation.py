@@ -91,11 +91,11 @@ def generate(
     _check_left_padding(inputs)
     steps = _StepCounter()
     end = lmm.eos_token_ids
-    # With left padding the last position is the one that predicts. It is copied, so that the sequence's other states
-    # can be freed.
     settings = {"eos_token_id": end or None, "pad_token_id": lmm.tokenizer.pad_token_id}
     if lmm.model.config.model_type == "blip":  # its generate drops the last token, which it takes for an end
         inputs = continued(lmm, inputs, [[lmm.tokenizer.pad_token_id]] * len(inputs["input_ids"]))
+    # With left padding the last position is the one that predicts. It is copied, so that the sequence's other states
+    # can be freed.
     with _recording(lmm, inputs, record, lambda hidden: hidden[:, -1].clone()) as kept, greedy(lmm.model, settings):
         sequences = lmm.model.generate(
             **inputs,
@@ -141,7 +141,7 @@ def continued(lmm: "LMM", inputs: Mapping[str, Any], ids: list[list[int]]) -> di
 
     The last position of an encoder-decoder's prompt is the token that its decoder starts with.
     """
-    continued = dict(inputs)
+    longer = dict(inputs)
     prompt = inputs.get("input_ids")
     device = lmm.device if prompt is None else prompt.device
     n = max(map(len, ids))
@@ -152,9 +152,9 @@ def continued(lmm: "LMM", inputs: Mapping[str, Any], ids: list[list[int]]) -> di
         start = torch.full((len(ids), 1), _decoder_start(lmm), device=device)
         prompt = inputs.get("decoder_input_ids", start)
         start = prompt if torch.equal(prompt[:, :1], start) else torch.cat([start, prompt], dim=1)
-        continued["decoder_input_ids"] = torch.cat([start, tail], dim=1)
-        continued.pop("decoder_attention_mask", None)
-        return continued
+        longer["decoder_input_ids"] = torch.cat([start, tail], dim=1)
+        longer.pop("decoder_attention_mask", None)
+        return longer
     mask = torch.tensor([[1] * len(row) + [0] * (n - len(row)) for row in ids], device=device).reshape(len(ids), n)
     for key, value in inputs.items():
         if not isinstance(value, torch.Tensor) or prompt is None or value.shape[:2] != prompt.shape:
@@ -167,8 +167,8 @@ def continued(lmm: "LMM", inputs: Mapping[str, Any], ids: list[list[int]]) -> di
             added = torch.full_like(tail, _TYPE_OF_GENERATED[lmm.model.config.model_type, key])
         else:  # token types, masks of cross-attention, one entry a position: as at the end of the prompt
             added = value[:, -1:].repeat(1, n, *[1] * (value.ndim - 2))
-        continued[key] = torch.cat([value, added.to(value.dtype)], dim=1)
-    return continued
+        longer[key] = torch.cat([value, added.to(value.dtype)], dim=1)
+    return longer
 
 
 def _decoder_start(lmm: "LMM") -> int:

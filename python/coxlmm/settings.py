@@ -72,7 +72,9 @@ class ExtractionSettings:
             raise ValueError(f"the word {repeated.pop()!r} is given twice")
 
     @classmethod
-    def of_words(cls, word: str | Sequence[str] | None, matching: Mapping[str, Any], **options: Any) -> Any:
+    def of_words(
+        cls, word: str | Sequence[str] | None, matching: Mapping[str, Any], **options: Any
+    ) -> "ExtractionSettings":
         """Settings for one word, several, or none, matched by the options of :class:`WordMatcher`."""
         several = word is not None and not isinstance(word, str)
         given = list(word) if several else [] if word is None else [word]

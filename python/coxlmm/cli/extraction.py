@@ -7,19 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from coxlmm.cli.application import say
-from coxlmm.cli.options import DeviceMap, Dtype, Model, images_of, load, load_for
-
-Images = Annotated[
-    str,
-    typer.Argument(
-        metavar="IMAGES",
-        help="A directory of images, searched through; COCO captions (.json); JSON lines (.jsonl) with file_name and "
-        'caption; or tar archives, as many as match ("shards/*.tar").',
-    ),
-]
-ImagesOfTable = Annotated[
-    Path | None, typer.Option("--images", help="Where the images are that a .json or .jsonl names. Default: beside it.")
-]
+from coxlmm.cli.options import (
+    DeviceMap,
+    Dtype,
+    Images,
+    ImagesOfTable,
+    MaxNewTokens,
+    Model,
+    Prompt,
+    Segmentation,
+    images_of,
+    load,
+    load_for,
+)
 
 
 def extract(
@@ -51,13 +51,11 @@ def extract(
     inflections: Annotated[
         str | None, typer.Option(help='Language, "en": other forms of the word ("dogs") count as the word.')
     ] = None,
-    segmentation: Annotated[
-        str | None, typer.Option(help="What a word is in Chinese, Japanese, Thai: icu, or characters.")
-    ] = None,
+    segmentation: Segmentation = None,
     teacher_forced: Annotated[
         bool, typer.Option("--teacher-forced", help="Let the model read the references instead of writing captions.")
     ] = False,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest caption, in tokens.", min=1)] = 32,
+    max_new_tokens: MaxNewTokens = 32,
     temperature: Annotated[float, typer.Option(help="Above 0: captions are drawn, not greedy.", min=0)] = 0.0,
     top_p: Annotated[float, typer.Option(help="Of the draw: the most probable tokens with this probability.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
@@ -68,7 +66,7 @@ def extract(
     on_error: Annotated[str, typer.Option(help="What becomes of an unreadable image: record, or raise.")] = "record",
     verify: Annotated[int, typer.Option(help="Compute so many states again, each by itself, and compare.", min=0)] = 0,
     resume: Annotated[bool, typer.Option(help="Go on with what an interrupted run has done.")] = True,
-    prompt: Annotated[str | None, typer.Option(help='Text to continue; "<image>" is the image\'s place.')] = None,
+    prompt: Prompt = None,
     dtype: Dtype = None,
     device_map: DeviceMap = None,
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -24,6 +25,22 @@ StopWords = Annotated[
     str | None,
     typer.Option(help='Leave out the stop words of a language: "english", or "de", "fr", "zh", ... (extra [words]).'),
 ]
+Images = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGES",
+        help="A directory of images, searched through; COCO captions (.json); JSON lines (.jsonl) with file_name and "
+        'caption; or tar archives, as many as match ("shards/*.tar").',
+    ),
+]
+ImagesOfTable = Annotated[
+    Path | None, typer.Option("--images", help="Where the images are that a .json or .jsonl names. Default: beside it.")
+]
+Prompt = Annotated[str | None, typer.Option(help='Text to continue; "<image>" is the image\'s place.')]
+Segmentation = Annotated[
+    str | None, typer.Option(help="What a word is in Chinese, Japanese, Thai: icu, or characters.")
+]
+MaxNewTokens = Annotated[int, typer.Option(help="Longest caption, in tokens.", min=1)]
 BatchSize = Annotated[int, typer.Option(help="Images captioned at a time.", min=1)]
 HeatMaps = Annotated[
     Literal["auto", "states", "gradient", "occlusion", "none"],

@@ -7,8 +7,18 @@ from typing import Annotated
 
 import typer
 
-from coxlmm.cli.extraction import Images, ImagesOfTable
-from coxlmm.cli.options import BatchSize, DeviceMap, Dtype, StopWords, load
+from coxlmm.cli.options import (
+    BatchSize,
+    DeviceMap,
+    Dtype,
+    Images,
+    ImagesOfTable,
+    MaxNewTokens,
+    Prompt,
+    Segmentation,
+    StopWords,
+    load,
+)
 
 
 def vocabulary(
@@ -22,14 +32,12 @@ def vocabulary(
     inflections: Annotated[
         str | None, typer.Option(help='Language, "en": words are counted by their dictionary forms ("dogs" as "dog").')
     ] = None,
-    segmentation: Annotated[
-        str | None, typer.Option(help="What a word is in Chinese, Japanese, Thai: icu, or characters.")
-    ] = None,
+    segmentation: Segmentation = None,
     stop_words: StopWords = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest caption, in tokens.", min=1)] = 32,
+    max_new_tokens: MaxNewTokens = 32,
     batch_size: BatchSize = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print all words, as JSON.")] = False,
-    prompt: Annotated[str | None, typer.Option(help='Text to continue; "<image>" is the image\'s place.')] = None,
+    prompt: Prompt = None,
     dtype: Dtype = None,
     device_map: DeviceMap = None,
 ) -> None:
