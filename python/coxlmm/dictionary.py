@@ -370,6 +370,12 @@ class ConceptDictionary:
         return self.manifest.get("word")
 
     @property
+    def words_of_interest(self) -> list[str]:
+        """The word of interest, those that share the dictionary, or none."""
+        word = self.word
+        return word if isinstance(word, list) else [] if word is None else [word]
+
+    @property
     def model_name(self) -> str | None:
         """The model's repository, or the last part of its path: without the folders of the machine that it was on."""
         model = self.manifest.get("model_id")

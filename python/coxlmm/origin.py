@@ -43,16 +43,16 @@ def caption_tokens(
     images : mapping
         Opened, by sample id; they go through the model together.
     """
-    words = dictionary.word if isinstance(dictionary.word, list) else [dictionary.word]
+    words = dictionary.words_of_interest
     if dictionary.manifest.get("decoding") == "teacher-forced":
         captions = dict(zip(dictionary.sample_ids, dictionary.captions, strict=True))
-        return {(name, word): lmm.caption_ids(captions[name]) for name in images for word in words}
+        return {(name, word): lmm.caption_ids(captions[name]) for name in images for word in words or [None]}
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*there are no states of it")  # of some of the words, here
             found = lmm.extract(
                 [Sample(image, name) for name, image in images.items()],
-                None if dictionary.word is None else words,
+                words or None,
                 batch_size=len(images),
                 workers=0,
                 on_error="raise",

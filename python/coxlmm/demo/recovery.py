@@ -38,7 +38,7 @@ class Setting:
             "layer": self.layer,
             "method": self.method,
             "estimator": self.estimator,
-            "mean_concept_auc_of_represented": mean.to_dict(),
+            "mean_concept_auc_of_represented": mean.to_dict() if represented else None,
             "n_represented": len(represented),
             "factors": self.recovery.to_dict(),
         }

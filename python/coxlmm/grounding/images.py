@@ -199,10 +199,12 @@ def image_finder(images: ImageSource, sample_ids: Sequence[str], wanted: set[str
         own = _own_names(sample_ids)
 
         def in_directory(sample_id: str) -> Path:
-            path = directory / sample_id
-            if not _is_file(path) and PurePath(sample_id).name in own:
-                path = directory / PurePath(sample_id).name
-            return _named(sample_id, path, _is_file(path), directory)
+            # The ids of a shared dictionary are somebody else's: "../" must not lead out of the directory.
+            path = Path(os.path.normpath(directory / sample_id))
+            inside = path.is_relative_to(os.path.normpath(directory))
+            if not (inside and _is_file(path)) and PurePath(sample_id).name in own:
+                path, inside = directory / PurePath(sample_id).name, True
+            return _named(sample_id, path, inside and _is_file(path), directory)
 
         return in_directory
     if isinstance(images, Mapping):

@@ -1,12 +1,11 @@
 """Heat maps of images: of the concepts of one, and of every image that grounds a dictionary."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from PIL import Image
 
 from coxlmm.architecture import UnsupportedModelError
 from coxlmm.dictionary import ConceptDictionary
@@ -16,11 +15,7 @@ from coxlmm.images import open_image
 from coxlmm.localisation.maps import Method, gradient_maps, occlusion_maps, states_maps
 from coxlmm.localisation.spoken import Spoken
 from coxlmm.models import batches
-from coxlmm.origin import require_origin
-from coxlmm.samples import Sample
-from coxlmm.settings import options_of
-from coxlmm.states import StatesGroup
-from coxlmm.words import WordNotFoundError
+from coxlmm.origin import caption_tokens, require_origin
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
@@ -177,7 +172,10 @@ def _maps(
     for batch in batches(wanted, batch_size):
         opened = {name: open_image(image, name) for name, _ in batch if (image := find(name)) is not None}
         there = [key for key in batch if key[0] in opened]
-        tokens = {} if method == "states" or not there else _tokens(dictionary, lmm, opened)
+        tokens = {}
+        if method != "states" and there:
+            tokens = caption_tokens(dictionary, lmm, opened)
+            _warn_of_lost(opened.keys() - {name for name, _ in tokens}, dictionary)
         spoken = [Spoken(dictionary, lmm, opened[name], tokens.get((name, word)), word) for name, word in there]
         found = heat_maps_of(spoken, [wanted[key] for key in there], method, batch_size)
         maps |= {(name, k): values for (name, _), of in zip(there, found, strict=True) for k, values in of.items()}
@@ -195,35 +193,10 @@ def _words(dictionary: ConceptDictionary) -> Callable[[str, int], str | None]:
     return lambda name, k: words[max(rows[name], key=lambda row: dictionary.codes[row, k])]
 
 
-def _tokens(
-    dictionary: ConceptDictionary, lmm: "LMM", images: Mapping[str, Image.Image]
-) -> dict[tuple[str, str | None], list[int]]:
-    """The tokens of the captions in which a word of the dictionary was found, by sample id and word."""
-    words = dictionary.word if isinstance(dictionary.word, list) else [dictionary.word]
-    if dictionary.manifest.get("decoding") == "teacher-forced":
-        captions = dict(zip(dictionary.sample_ids, dictionary.captions, strict=True))
-        return {(name, word): lmm.caption_ids(captions[name]) for name in images for word in words}
-    said = {}
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*there are no states of it")  # of some of the words, here
-            found = lmm.extract(
-                [Sample(image, name) for name, image in images.items()],
-                None if dictionary.word is None else words,
-                batch_size=len(images),
-                workers=0,
-                on_error="raise",
-                **options_of(dictionary.manifest),
-            )
-        for word, states in found.items() if isinstance(found, StatesGroup) else [(None, found)]:
-            said |= {(name, word): tokens for name, tokens in zip(states.sample_ids, states.tokens, strict=True)}
-    except WordNotFoundError:
-        pass  # of none of these images
-    lost = set(images) - {name for name, _ in said}
+def _warn_of_lost(lost: Set[str], dictionary: ConceptDictionary) -> None:
     if lost:
         warnings.warn(
             f"{len(lost)} images have no heat map, one is {min(lost)!r}: the model's caption no longer contains "
             f"{dictionary.word!r}; is it the model, with the prompt, that the dictionary is of?",
-            stacklevel=3,
+            stacklevel=4,
         )
-    return said

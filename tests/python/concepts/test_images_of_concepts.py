@@ -198,3 +198,15 @@ def test_a_sample_of_several_rows_is_shown_at_its_first():
     names = ["a", "a", "b", "b"]
     images = {"a": plain(0), "b": plain(200)}
     assert list(illustrate(np.ones((4, 1)), names, names, 1, images, n_thumbnails=9)[1]) == [0, 2]
+
+
+@pytest.mark.parametrize("sample_id", ["../secret.png", "{outside}", "inner/../../secret.png"])
+def test_sample_ids_do_not_lead_out_of_the_directory(tmp_path, sample_id):
+    given, outside = tmp_path / "given", tmp_path / "secret.png"
+    given.mkdir()
+    noise_image(0).save(outside)
+    name = sample_id.format(outside=outside)
+    with pytest.raises(ValueError, match="there is no image of sample"):
+        ground_images(np.ones((1, 1)), [name], ["a dog"], images=given)
+    noise_image(1).save(given / "secret.png")  # one that has moved there is found by its name
+    assert ground_images(np.ones((1, 1)), [name], ["a dog"], images=given)[0][0].thumbnail

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from coxlmm.demo import evaluate, model, recovery, world
+from coxlmm.evaluation import Recovery, Spread, ValueRecovery
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,9 @@ def test_plots_and_states_are_left_and_these_are_used_again(out):
     assert set(kept[9].sample_ids) <= {scene.id for scene in shown}
     with pytest.raises(AttributeError):
         evaluate._states(None, *wanted, shown[1:], path, Console(quiet=True))
+
+
+def test_where_nothing_is_represented_there_is_no_mean():
+    value = ValueRecovery("red", 10, 10, *[Spread.of([0.6])] * 2, 0.7, Spread.of([0.5]))
+    setting = recovery.Setting("predicting", 29, "semi_nmf", "SemiNMF()", Recovery({"tint": [value]}))
+    assert json.loads(json.dumps(setting.to_dict(), allow_nan=False))["mean_concept_auc_of_represented"] is None
