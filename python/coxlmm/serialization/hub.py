@@ -18,6 +18,7 @@ from coxlmm.states import installed_version
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi
 
+_OF_THE_HUB = (".gitattributes",)  # what it puts itself into a repository that is made
 _LOG_IN = "log in with `hf auth login`, or give a token"
 
 
@@ -59,7 +60,7 @@ def push(
     Raises
     ------
     FileExistsError
-        If the repository holds something else, such as a model.
+        If the repository holds something else, such as a model, or a README alone.
     PermissionError
         If the token, or its absence, does not permit it.
     ValueError
@@ -140,6 +141,13 @@ def _refuse_to_replace(api: "HfApi", repo_id: str, revision: str | None, there: 
         own = Path(api.hf_hub_download(repo_id, CONFIG, revision=revision))
         if not holds_dictionary(own.parent):
             raise FileExistsError(f"{repo_id} holds something else: its {CONFIG} is not of a concept dictionary")
+        return
+    other = [name for name in there if name not in _OF_THE_HUB]
+    if other:
+        raise FileExistsError(
+            f"{repo_id} holds something else, {', '.join(sorted(other)[:3])}, and no {CONFIG} of a concept dictionary: "
+            f"choose another name, or take its files away first"
+        )
 
 
 @contextmanager

@@ -144,10 +144,16 @@ def test_branches_and_proposals_leave_main_as_it_is(hub, run, saved):
     assert "'me/dogs' of the hub holds no concept dictionary" in run("read('me/dogs')")
 
 
-def test_what_is_no_dictionary_is_not_replaced(hub, run, saved):
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "model.gguf", "README.md", "images/00000.webp", "dictionary.safetensors"],
+)
+def test_what_is_no_dictionary_is_not_replaced(hub, run, saved, name):
     run("print(read('saved').push_to_hub('me/model').oid)")
     repository = hub.repositories["me/model"]
-    before = {"config.json": json.dumps({"model_type": "llava"}).encode(), "README.md": b"years of work"}
+    before = {
+        ".gitattributes": b"", "README.md": b"years of work", name: json.dumps({"model_type": "llava"}).encode()
+    }  # fmt: skip
     repository.commit("main", before, "a model")
     assert "FileExistsError: me/model holds something else" in run("read('saved').push_to_hub('me/model')")
     assert repository.files("main") == before
