@@ -9,9 +9,11 @@ from coxlmm.samples import Sample
 from coxlmm.settings import options_of
 from coxlmm.states import StatesGroup
 from coxlmm.verification import require_prompt
-from coxlmm.words import WordNotFoundError
+from coxlmm.words import TokenSpan, WordMatcher, WordNotFoundError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from coxlmm.models import LMM
 
 
@@ -64,3 +66,23 @@ def caption_tokens(
     for word, states in found.items() if isinstance(found, StatesGroup) else [(None, found)]:
         said |= {(name, word): tokens for name, tokens in zip(states.sample_ids, states.tokens, strict=True)}
     return said
+
+
+def word_span(lmm: "LMM", manifest: Mapping[str, Any], tokens: list[int]) -> TokenSpan:
+    """Which of a caption's tokens spell the word that states are of, by their manifest.
+
+    Raises
+    ------
+    ValueError
+        If the caption does not have it.
+    """
+    decoded = lmm.decode_with_spans(tokens)
+    span = WordMatcher.of(manifest).find_tokens(decoded)
+    if span is None:
+        raise ValueError(f"the caption {decoded.text!r} does not have the word {manifest['word']!r}")
+    return span
+
+
+def module_of(lmm: "LMM", dictionary: ConceptDictionary) -> "nn.Module":
+    """The module whose output the states of a dictionary are."""
+    return lmm.module_of(dictionary.manifest["layer"], dictionary.manifest.get("stream", "residual"))

@@ -15,9 +15,9 @@ from coxlmm.grounding.images import ImageSource, image_finder
 from coxlmm.images import image_size, open_image
 from coxlmm.intervention.branches import Fork
 from coxlmm.intervention.directions import divergence, isotropic_directions, matched_directions, p_value
-from coxlmm.intervention.outcome import first_changed, max_new_tokens, module_of, require_removable
+from coxlmm.intervention.outcome import first_changed, max_new_tokens, require_removable
 from coxlmm.models import batches
-from coxlmm.origin import caption_tokens, require_origin
+from coxlmm.origin import caption_tokens, module_of, require_origin
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM

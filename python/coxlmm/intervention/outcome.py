@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from torch import nn
 
 from coxlmm.concept import Concept
 from coxlmm.dictionary import ConceptDictionary
@@ -21,7 +20,7 @@ from coxlmm.intervention.directions import (
     matched_directions,
     p_value,
 )
-from coxlmm.words import WordMatcher
+from coxlmm.origin import module_of, word_span
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
@@ -274,11 +273,6 @@ def intervene(
     )
 
 
-def module_of(lmm: "LMM", dictionary: ConceptDictionary) -> nn.Module:
-    """The module whose output the states of the dictionary are."""
-    return lmm.module_of(dictionary.manifest["layer"], dictionary.manifest.get("stream", "residual"))
-
-
 def max_new_tokens(dictionary: ConceptDictionary, position: int) -> int:
     """How many tokens may follow the first ``position`` ones of a caption, as in the captions of the fit."""
     return max(1, dictionary.manifest.get("max_new_tokens", _MAX_NEW_TOKENS) - position)
@@ -303,9 +297,7 @@ def first_changed(lmm: "LMM", manifest: Mapping[str, Any], tokens: list[int]) ->
     position = manifest.get("position", "predicting")
     if position == "prompt":
         return 0
-    span = WordMatcher.of(manifest).find_tokens(lmm.decode_with_spans(tokens))
-    if span is None:
-        raise ValueError(f"the caption {lmm.decode(tokens)!r} does not have the word {manifest['word']!r}")
+    span = word_span(lmm, manifest, tokens)
     at = span.stop - 1 if manifest.get("token") == "last" else span.start
     return at + (position == "word")
 

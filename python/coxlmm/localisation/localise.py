@@ -104,6 +104,8 @@ def localise(
 ) -> ConceptDictionary:
     """Gives every image that grounds a concept its heat map: :attr:`ImageHit.heat`.
 
+    The method that made them is kept in ``manifest["localisation"]``.
+
     Maps of one concept compare: all of them are divided by the largest value among them. What counts against the
     concept is 0, as is what the model does not see of an image that its processor crops.
 
@@ -155,6 +157,7 @@ def localise(
         ]
         for k, hits in enumerate(dictionary.images)
     ]
+    dictionary.manifest["localisation"] = {"method": methods[0]}
     return dictionary
 
 

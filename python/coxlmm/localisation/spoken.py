@@ -14,7 +14,7 @@ from coxlmm.architecture import UnsupportedModelError, as_written
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.generation import Record, continued, hidden_of, read
 from coxlmm.models import batches
-from coxlmm.words import TokenSpan, WordMatcher
+from coxlmm.origin import module_of, word_span
 
 if TYPE_CHECKING:
     from coxlmm.models import LMM
@@ -49,24 +49,11 @@ class Spoken:
         position = manifest.get("position", "predicting")
         if position not in ("predicting", "word"):
             return [0]
-        span = self._span()
+        span = word_span(self.lmm, {**manifest, "word": self.word or self.dictionary.word}, self.tokens)
         first = span.start + (position == "word")
         last = first + span.stop - span.start
         token = manifest.get("token", "first")
         return {"first": [first], "last": [last - 1], "mean": list(range(first, last))}[token]
-
-    def _span(self) -> TokenSpan:
-        decoded = self.lmm.decode_with_spans(self.tokens)
-        word = self.word or self.dictionary.word
-        span = WordMatcher.of({**self.dictionary.manifest, "word": word}).find_tokens(decoded)
-        if span is None:
-            raise ValueError(f"the caption {decoded.text!r} does not contain the word {word!r}")
-        return span
-
-    @property
-    def _module(self) -> torch.nn.Module:
-        manifest = self.dictionary.manifest
-        return self.lmm.module_of(manifest["layer"], manifest.get("stream", "residual"))
 
     def states(self, images: Sequence[Image.Image], batch_size: int = 16) -> np.ndarray:
         """The state with each of ``images`` in the image's place: n_images x n_features, float32."""
@@ -75,7 +62,9 @@ class Spoken:
         for batch in batches(images, batch_size):
             inputs = self.lmm.inputs(batch)
             visual = self.lmm.visual_positions(inputs) if position in ("visual", "visual-mean") else None
-            kept = read(self.lmm, inputs, [self.tokens] * len(batch), Record([self._module], visual))
+            kept = read(
+                self.lmm, inputs, [self.tokens] * len(batch), Record([module_of(self.lmm, self.dictionary)], visual)
+            )
             if visual is None:
                 rows = kept.states[0][self.steps].mean(dim=0)
             else:
@@ -122,7 +111,7 @@ class Spoken:
             torch.enable_grad(),
             as_written(),
             _entering(lmm, visual, fraction) as entered,
-            _leaving(self._module) as left,
+            _leaving(module_of(self.lmm, self.dictionary)) as left,
         ):
             lmm.model(**continued(lmm, inputs, [self.tokens]), use_cache=False)
             if len(entered) != 1 or len(left) != 1:

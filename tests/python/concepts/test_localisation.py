@@ -225,7 +225,7 @@ def test_curves_refuse_what_they_cannot_draw(tiny, of_dictionary):
         ({"heat": np.ones(4)}, r"rows x columns, got an array of shape \(4,\)"),
         ({"concept": 4}, "no concept 4: they are 0 to 3"),
         ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
-        ({"tokens": []}, "does not contain the word"),
+        ({"tokens": []}, "does not have the word"),
     ):
         given = {"heat": np.ones((2, 2)), "concept": 0, "tokens": states.tokens[0]} | wrong
         with pytest.raises(ValueError, match=message):
