@@ -97,6 +97,8 @@ def ensure_present(path: str | os.PathLike[str], files: Iterable[str], what: str
             f"no {what} at {path}: a save was interrupted while replacing what was there; the previous one is intact "
             f"in {old}, rename that directory back"
         )
+    if not path.exists():
+        raise FileNotFoundError(f"no {what} at {path}: there is no such directory")
     for name in files:
         if not (path / name).is_file():
             raise FileNotFoundError(f"no {what} at {path}: {name} is missing")

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,6 +44,19 @@ class ConceptMatching:
     def mean(self) -> float:
         """Mean similarity of the pairs; concepts without a partner do not count."""
         return float(self.similarities.mean())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "measure": self.measure,
+            "mean": self.mean,
+            "n_samples": self.n_samples,
+            "pairs": [
+                {"a": a, "b": b, "similarity": similarity}
+                for (a, b), similarity in zip(self.pairs.tolist(), self.similarities.tolist(), strict=True)
+            ],
+            "unmatched": dict(zip("ab", self.unmatched, strict=True)),
+        }
 
 
 def match_concepts(

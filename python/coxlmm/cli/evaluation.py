@@ -5,12 +5,24 @@ from typing import Annotated
 
 import typer
 
-from coxlmm.cli.application import say
-from coxlmm.cli.options import BatchSize, DeviceMap, Dtype, Model, images_of, load_for, states_at
+from coxlmm.cli.application import say, show
+from coxlmm.cli.options import (
+    AsMarkdown,
+    BatchSize,
+    DeviceMap,
+    Dictionary,
+    Dtype,
+    Model,
+    StatesDirectory,
+    directory_of,
+    images_of,
+    load_for,
+    states_at,
+)
 
 
 def evaluate(
-    dictionary: Annotated[Path, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote.")],
+    dictionary: Dictionary,
     states: Annotated[Path, typer.Option(help="Directory of the states that it was fitted to.")],
     test_states: Annotated[
         Path | None,
@@ -33,7 +45,7 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
     plot: Annotated[Path | None, typer.Option(help="File for a figure: .png, .svg, .pdf.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")] = False,
+    markdown: AsMarkdown = False,
     update: Annotated[
         bool, typer.Option("--update", help="Keep stability and figures in the dictionary, for its card and report.")
     ] = False,
@@ -54,6 +66,7 @@ def evaluate(
     if test_states is not None and references is not None:
         raise ValueError("--references go with --images; states have brought their own: leave out one of the two")
     loaded, fitted_to = ConceptDictionary.from_pretrained(dictionary), states_at(states)
+    kept = directory_of(dictionary, "leave out --update, or name a directory with a copy of it") if update else None
     if test_states is None and loaded.word is None:
         raise ValueError("the dictionary does not know its word, so that its states are not found: give --test-states")
     lmm = load_for(fitted_to.manifest, model, dtype, device_map, "states")
@@ -79,18 +92,18 @@ def evaluate(
         n_words=n_words,
         progress=lambda method: say(f"evaluating {method}"),
     )
-    typer.echo(evaluation.table("markdown" if markdown else "text"))
+    show(evaluation.table("markdown" if markdown else "text"))
     if out is not None:
         say(f"figures: {evaluation.save(out)}")
     if plot is not None:
         evaluation.plot(plot)
         say(f"plot: {plot}")
-    if update:
-        say(f"dictionary: {loaded.save_pretrained(dictionary)}")
+    if kept is not None:
+        say(f"dictionary: {loaded.save_pretrained(kept)}")
 
 
 def choose(
-    states: Annotated[Path, typer.Argument(metavar="STATES", help="Directory that extract wrote.")],
+    states: StatesDirectory,
     n_concepts: Annotated[list[int] | None, typer.Option(help="Numbers of concepts to try; repeat for more.")] = None,
     l1: Annotated[
         list[float] | None,
@@ -103,7 +116,7 @@ def choose(
     held_out: Annotated[float, typer.Option(help="Share of the samples that no fit sees.")] = 0.2,
     out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
     plot: Annotated[Path | None, typer.Option(help="File for a figure: .png, .svg, .pdf.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")] = False,
+    markdown: AsMarkdown = False,
 ) -> None:
     """Try numbers of concepts and sparsity penalties, and recommend one of each for fit."""
     from tqdm import tqdm
@@ -120,7 +133,7 @@ def choose(
         choice = choose(
             states_at(states), **given, l1=l1 or None, n_seeds=n_seeds, held_out=held_out, progress=progress
         )
-    typer.echo(choice.table("markdown" if markdown else "text"))
+    show(choice.table("markdown" if markdown else "text"))
     best = choice.recommended
     say(f"recommended: coxlmm fit {states} --n-concepts {best.n_components} --l1 {best.l1:.4g} --out dictionary/")
     if out is not None:

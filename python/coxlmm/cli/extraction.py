@@ -16,6 +16,7 @@ from coxlmm.cli.options import (
     Model,
     Prompt,
     Segmentation,
+    StatesDirectory,
     images_of,
     load,
     load_for,
@@ -123,7 +124,7 @@ def extract(
 
 
 def verify(
-    states: Annotated[Path, typer.Argument(metavar="STATES", help="Directory that extract wrote.")],
+    states: StatesDirectory,
     n: Annotated[int, typer.Option(help="Samples, drawn at random.", min=1)] = 8,
     images: Annotated[
         str | None, typer.Option(help="Where the images are, if they are not where they were extracted from.")

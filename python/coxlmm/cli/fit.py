@@ -15,6 +15,7 @@ from coxlmm.cli.options import (
     Model,
     NConcepts,
     Seed,
+    StatesDirectory,
     StopWords,
     images_of,
     load_for,
@@ -30,7 +31,7 @@ _TOO_MANY_ACTIVE = 0.9  # of all concepts, in the average state
 
 
 def fit(
-    states: Annotated[Path, typer.Argument(metavar="STATES", help="Directory that extract wrote.")],
+    states: StatesDirectory,
     out: Annotated[Path, typer.Option(help="Directory for the dictionary.")],
     n_concepts: NConcepts = 20,
     l1: Annotated[float | None, typer.Option(help=f"{L1_HELP} Default: 1, or 0.03 with --whiten.", min=0)] = None,

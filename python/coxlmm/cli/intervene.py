@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from coxlmm.cli.application import say
-from coxlmm.cli.options import DeviceMap, Dtype, Model, images_of, load_for
+from coxlmm.cli.application import say, show
+from coxlmm.cli.options import AsJson, DeviceMap, Dictionary, Dtype, Model, directory_of, images_of, load_for
 
 NRandom = Annotated[int, typer.Option(help="Random directions to compare with, of either kind.", min=1)]
 BranchesAtATime = Annotated[int, typer.Option("--batch-size", help="Captions written at a time.", min=1)]
@@ -15,7 +15,7 @@ DirectionsSeed = Annotated[int, typer.Option("--seed", help="Seed of the random 
 
 
 def intervene(
-    dictionary: Annotated[Path, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote.")],
+    dictionary: Dictionary,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
     concept: Annotated[int, typer.Option(help="The concept's number.", min=0)],
     factor: Annotated[
@@ -34,7 +34,7 @@ def intervene(
     seed: DirectionsSeed = 0,
     batch_size: BranchesAtATime = 64,
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     dtype: Dtype = None,
     device_map: DeviceMap = None,
 ) -> None:
@@ -57,17 +57,19 @@ def intervene(
         batch_size=batch_size,
     )
     if as_json:
-        typer.echo(json.dumps(intervention.to_dict(), ensure_ascii=False, indent=1))
+        show(json.dumps(intervention.to_dict(), ensure_ascii=False, indent=1))
     else:
-        typer.echo(str(intervention))
+        show(str(intervention))
 
 
 def effects(
-    dictionary: Annotated[Path, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote.")],
+    dictionary: Dictionary,
     images: Annotated[
         str | None, typer.Option(help="Where the images of the fit are. Default: where their names say.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Directory to write. Default: DICTIONARY itself.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory to write. Default: DICTIONARY itself, unless it is of the hub.")
+    ] = None,
     n_images: Annotated[int, typer.Option(help="Images for each concept.", min=1)] = 8,
     n_random: NRandom = 20,
     seed: DirectionsSeed = 0,
@@ -81,8 +83,8 @@ def effects(
     from coxlmm.atomic import ensure_replaceable
     from coxlmm.serialization import holds_dictionary
 
-    out = dictionary if out is None else out
     loaded = ConceptDictionary.from_pretrained(dictionary)
+    out = directory_of(dictionary, "say where to, with --out") if out is None else out
     ensure_replaceable(out, holds_dictionary)
     lmm = load_for(loaded.manifest, model, dtype, device_map, "dictionary")
     loaded.measure_effects(
@@ -95,8 +97,8 @@ def effects(
         progress=True,
     )
     row = "{:>7}  {:>13}  {:>13}  {:>19}  {}"
-    typer.echo("Divergence in nats and part of the captions changed, without a concept and by random changes as large:")
-    typer.echo(row.format("concept", "without it", "any direction", "where states differ", ""))
+    show("Divergence in nats and part of the captions changed, without a concept and by random changes as large:")
+    show(row.format("concept", "without it", "any direction", "where states differ", ""))
     for concept in sorted(loaded.concepts, key=lambda c: -c.effect.divergence):
         e = concept.effect
         cells = [
@@ -109,6 +111,6 @@ def effects(
         ]
         said = ", ".join(word.text for word in concept.words[:5])
         verdict = "no more than chance" if e.is_nothing else "more than both" if e.is_specific else "more than chance"
-        typer.echo(row.format(concept.index, *cells, f"{verdict}: {said}"))
+        show(row.format(concept.index, *cells, f"{verdict}: {said}"))
     loaded.save_pretrained(out)
     say(f"dictionary: {out}")

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from coxlmm.models import LMM
     from coxlmm.states import States
 
+Dictionary = Annotated[
+    str, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote, or a repository of the hub, user/name.")
+]
+StatesDirectory = Annotated[Path, typer.Argument(metavar="STATES", help="Directory that extract wrote.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")]
 Word = Annotated[str, typer.Option(help="The word of interest.")]
 NConcepts = Annotated[int, typer.Option(help="Number of concepts, K.", min=1)]
 L1_HELP = (
@@ -54,6 +60,17 @@ Model = Annotated[
         help="Directory or repository. Default: the one extracted from; a dictionary only knows repositories."
     ),
 ]
+
+
+def directory_of(dictionary: str, instead: str) -> Path:
+    """Where a dictionary that was read is kept, for what is written back to it.
+
+    That of the hub is kept in no directory of ours. One of its name would be made, and from then on the name would mean
+    that directory; so it is refused, with what to do ``instead``.
+    """
+    if not os.path.isdir(dictionary):
+        raise ValueError(f"{dictionary!r} is a repository of the hub, which is not written to: {instead}")
+    return Path(dictionary)
 
 
 def images_of(path: str | None, source: Mapping[str, Any] | None) -> Any:

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from coxlmm.cli.application import say
-from coxlmm.cli.options import DeviceMap, Dtype, Model, load_for
+from coxlmm.cli.options import DeviceMap, Dictionary, Dtype, Model, load_for
 
 
 def report(
-    dictionary: Annotated[Path, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote.")],
+    dictionary: Dictionary,
     out: Annotated[Path, typer.Option(help="The HTML file.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     explain: Annotated[

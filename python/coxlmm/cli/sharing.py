@@ -2,19 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coxlmm.cli.application import say
+from coxlmm.cli.application import say, show
+from coxlmm.cli.options import AsJson, Dictionary
 
 if TYPE_CHECKING:
     from coxlmm.dictionary import ConceptDictionary
-    from coxlmm.matching import ConceptMatching
-
-Dictionary = Annotated[
-    str, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote, or a repository of the hub, user/name.")
-]
 
 
 def push(
@@ -34,7 +30,7 @@ def push(
     commit = loaded.push_to_hub(
         repository, private=private, revision=revision, commit_message=message, create_pr=pull_request
     )
-    typer.echo(commit.pr_url or commit.commit_url)
+    show(commit.pr_url or commit.commit_url)
 
 
 def compare(
@@ -49,7 +45,7 @@ def compare(
         ),
     ] = None,
     n_words: Annotated[int, typer.Option(help="Words shown of each concept.", min=1)] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Pair the concepts of two dictionaries, most similar first."""
     from coxlmm import ConceptDictionary
@@ -57,38 +53,21 @@ def compare(
     first, second = (ConceptDictionary.from_pretrained(path) for path in (a, b))
     matching = first.match(second, codes=activations)
     if as_json:
-        typer.echo(json.dumps(_as_dict(matching, first, second, n_words), ensure_ascii=False, indent=1))
+        words = {
+            name: [_words(own, k, n_words) for k in range(own.n_concepts)]
+            for name, own in zip("ab", (first, second), strict=True)
+        }
+        show(json.dumps(matching.to_dict() | {"words": words}, ensure_ascii=False, indent=1))
         return
     over = "" if matching.n_samples is None else f" of activations over {matching.n_samples} shared samples"
-    typer.echo(f"mean {matching.measure}{over}: {matching.mean:.3f}, of {len(matching.pairs)} pairs")
+    show(f"mean {matching.measure}{over}: {matching.mean:.3f}, of {len(matching.pairs)} pairs")
     for p in (-matching.similarities).argsort(kind="stable"):
         i, j = matching.pairs[p].tolist()
-        typer.echo(f"{matching.similarities[p]:6.3f}  A {i:<4d} {', '.join(_words(first, i, n_words))}")
-        typer.echo(f"        B {j:<4d} {', '.join(_words(second, j, n_words))}")
+        show(f"{matching.similarities[p]:6.3f}  A {i:<4d} {', '.join(_words(first, i, n_words))}")
+        show(f"        B {j:<4d} {', '.join(_words(second, j, n_words))}")
     for name, own, alone in zip("AB", (first, second), matching.unmatched, strict=True):
         for k in alone:
-            typer.echo(f"     -  {name} {k:<4d} {', '.join(_words(own, k, n_words))}")
-
-
-def _as_dict(
-    matching: "ConceptMatching", first: "ConceptDictionary", second: "ConceptDictionary", n_words: int
-) -> dict[str, Any]:
-    def described(own: "ConceptDictionary", k: int) -> dict[str, Any]:
-        return {"concept": k, "words": _words(own, k, n_words)}
-
-    return {
-        "measure": matching.measure,
-        "mean": matching.mean,
-        "n_samples": matching.n_samples,
-        "pairs": [
-            {"similarity": similarity, "a": described(first, i), "b": described(second, j)}
-            for (i, j), similarity in zip(matching.pairs.tolist(), matching.similarities.tolist(), strict=True)
-        ],
-        "unmatched": {
-            name: [described(own, k) for k in alone]
-            for name, own, alone in zip("ab", (first, second), matching.unmatched, strict=True)
-        },
-    }
+            show(f"     -  {name} {k:<4d} {', '.join(_words(own, k, n_words))}")
 
 
 def _words(dictionary: "ConceptDictionary", k: int, n: int) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from coxlmm.cli.application import show
 from coxlmm.cli.options import (
     BatchSize,
     DeviceMap,
@@ -54,4 +55,4 @@ def vocabulary(
         batch_size=batch_size,
         progress=True,
     )
-    typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=1) if as_json else str(found))
+    show(json.dumps(found.to_dict(), ensure_ascii=False, indent=1) if as_json else str(found))

@@ -1,5 +1,6 @@
 """The command line: the whole way on a tiny model, what goes wrong, and how fast it starts."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from coxlmm import LMM, ConceptDictionary, States
 from coxlmm.architecture import UnsupportedModelError
 from coxlmm.cli import app
-from coxlmm.grounding import illustrate
+from coxlmm.grounding import Word, illustrate
 from coxlmm.states import StatesGroup
 
 PROGRAM = "import sys; from coxlmm.cli import app; app(prog_name='coxlmm')"
@@ -283,6 +284,45 @@ def test_explain_prints_text_or_json(folder, fitted):
     assert result.stdout.startswith("a red [dog]\n  100%  concept ")
     result = run("explain", fitted[0], folder / "images" / "0.png", "--json", *model)
     assert json.loads(result.stdout)["caption"] == "a red dog"
+
+
+def test_what_a_model_says_does_not_command_the_terminal(folder, fitted, tmp_path, monkeypatch):
+    dictionary = ConceptDictionary.from_pretrained(fitted[0])
+    dictionary.words = [[Word("\x1b]0;owned\x07dog", 1.0)] for _ in range(3)]
+    saved = dictionary.save_pretrained(tmp_path / "d")
+    explain = ConceptDictionary.explain
+
+    def explained(*arguments, **options):
+        found = explain(*arguments, **options)
+        return dataclasses.replace(found, caption=found.caption + "\x1b[2J")
+
+    monkeypatch.setattr(ConceptDictionary, "explain", explained)
+    arguments = ["explain", saved, folder / "images" / "0.png", "--model", folder / "model"]
+    printed = run(*arguments).stdout
+    assert printed.startswith(r"a red [dog]\u001b[2J")
+    assert r"\u001b]0;owned\u0007dog" in printed
+    assert "\x1b" not in printed
+    assert json.loads(run(*arguments, "--json").stdout)["caption"] == "a red dog\x1b[2J"
+    measuring = ["--images", folder / "images", "--n-images", 1, "--n-random", 1, "--model", folder / "model"]
+    printed = run("effects", saved, *measuring).stdout
+    assert printed.count(r"\u001b]0;owned\u0007dog") == 3
+    assert "\x1b" not in printed
+
+
+def test_effects_of_a_dictionary_of_the_hub_need_a_place(folder, fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(fitted[0]))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["effects", "me/dogs", "--images", folder / "images", "--n-images", 1, "--n-random", 1]
+    arguments += ["--model", folder / "model"]
+    with monkeypatch.context() as patch:
+        patch.setattr(LMM, "from_pretrained", lambda *_, **__: pytest.fail("the model is loaded"))
+        message = failure(run(*arguments))
+    assert "'me/dogs' is a repository of the hub, which is not written to: say where to, with --out" in message
+    assert not list(tmp_path.iterdir())
+    result = run(*arguments, "--out", "measured")
+    assert result.exit_code == 0, result.output
+    assert ConceptDictionary.from_pretrained("measured").effects
+    assert [p.name for p in tmp_path.iterdir()] == ["measured"]
 
 
 def test_fit_finds_where_concepts_are_in_images_that_differ(extracted, tmp_path, monkeypatch):

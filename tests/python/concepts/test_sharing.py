@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from coxlmm import ConceptDictionary, SemiNMF
 from coxlmm.cli import app
+from coxlmm.grounding import Word
 
 
 def run(*arguments):
@@ -45,10 +46,61 @@ def test_compare_speaks_json(two):
     matching = first.match(second, codes=False)
     assert found["measure"] == "cosine"
     assert found["mean"] == pytest.approx(matching.mean)
-    assert [[pair["a"]["concept"], pair["b"]["concept"]] for pair in found["pairs"]] == matching.pairs.tolist()
-    assert found["pairs"][0]["a"]["words"] == [first.words[0][0].text]
-    assert found["pairs"][0]["b"]["words"] == []
-    assert [one["concept"] for one in found["unmatched"]["a"]] == matching.unmatched[0]
+    assert [[pair["a"], pair["b"]] for pair in found["pairs"]] == matching.pairs.tolist()
+    assert [pair["similarity"] for pair in found["pairs"]] == pytest.approx(matching.similarities)
+    assert found["words"] == {"a": [[words[0].text] for words in first.words], "b": [[], [], []]}
+    assert found["unmatched"] == {"a": matching.unmatched[0], "b": []}
+
+
+def test_words_do_not_command_the_terminal(two, dictionary, tmp_path):
+    """An escape sequence that renames the window; its form of one byte; one that turns text around."""
+    hostile = "\x1b]0;owned\x07hen\x9b2J\u202eneh\udce9"
+    dictionary.words[0][0] = Word(hostile, 9.0)
+    saved = dictionary.save_pretrained(tmp_path / "hostile")
+    printed = run("compare", saved, two[1])
+    assert r"\u001b]0;owned\u0007hen\u009b2J\u202eneh\udce9" in printed
+    assert all(c.isprintable() or c == "\n" for c in printed)
+    printed = run("compare", saved, two[1], "--json", "--n-words", 1)
+    assert all(c.isprintable() or c == "\n" for c in printed)
+    assert json.loads(printed)["words"]["a"][0] == [hostile]
+
+
+def test_warnings_and_errors_do_not_either(two):
+    config = two[0] / "config.json"
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps(values | {"\x1b[2Jnew": 1, "version": "2.9"}))
+    result = CliRunner().invoke(app, ["compare", *map(str, two)])
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith("warning: the concept dictionary at ")
+    assert result.stderr.count("\n") == 1
+    assert r"leaves out: \u001b[2Jnew" in result.stderr
+    config.write_text(json.dumps(values | {"estimator": {"class": "\x1b[2J"}}))
+    for debug in ([], ["--debug"]):
+        result = CliRunner().invoke(app, [*debug, "compare", *map(str, two)])
+        assert result.exit_code == 1
+        assert r"\u001b[2J" in result.stderr.replace(r"\x1b", r"\u001b")
+        assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["./runs/typo", "../runs/typo", "~/runs/typo", "{here}/runs/typo"])
+def test_a_path_is_not_looked_up_on_the_hub(tmp_path, monkeypatch, name):
+    asked = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **_: asked.append(a) or str(tmp_path))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here" / "a.png").touch()
+    name = name.format(here=tmp_path)
+    commands = [
+        ["explain", name, "a.png"], ["intervene", name, "a.png", "--concept", "0"], ["effects", name],
+        ["evaluate", name, "--states", "s", "--images", "i"], ["report", name], ["plot", name], ["compare", name, name],
+        ["push", name, "me/dogs"],
+    ]  # fmt: skip
+    for command in commands:
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error: no concept dictionary at ")
+        assert "runs/typo: there is no such directory" in result.stderr
+    assert not asked
 
 
 def test_plot_writes_the_figure_that_was_asked_for(two, tmp_path):

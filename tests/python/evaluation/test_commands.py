@@ -90,6 +90,15 @@ def test_what_is_asked_for_in_vain_is_said(folder, asked, tmp_path):
     assert "does not know its word" in message
 
 
+def test_a_dictionary_of_the_hub_is_not_updated(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder / "dictionary"))
+    monkeypatch.setattr(LMM, "from_pretrained", lambda *_, **__: pytest.fail("the model is loaded"))
+    monkeypatch.chdir(tmp_path)
+    message = failure("evaluate", "me/dogs", "--states", folder / "states", "--images", folder / "unseen", "--update")
+    assert "'me/dogs' is a repository of the hub, which is not written to: leave out --update" in message
+    assert not list(tmp_path.iterdir())
+
+
 def test_choose_recommends_a_fit(folder, tmp_path):
     result = run(
         "choose", folder / "states", "--n-concepts", 1, "--n-concepts", 2, "--l1", 0.01, "--l1", 0.1, "--n-seeds", 2,
