@@ -25,6 +25,7 @@ from coxlmm.grounding import (
     rank_of_word,
     raw_words,
 )
+from coxlmm.names import public_name
 from coxlmm.reconstruction import ROWS_AT_A_TIME, decoded, measured_errors, require_parts
 from coxlmm.states import States, StatesGroup
 
@@ -379,7 +380,7 @@ class ConceptDictionary:
     def model_name(self) -> str | None:
         """The model's repository, or the last part of its path: without the folders of the machine that it was on."""
         model = self.manifest.get("model_id")
-        return os.path.basename(os.path.normpath(model)) if model and os.path.isabs(model) else model
+        return public_name(model) if model else model
 
     @property
     def n_concepts(self) -> int:

@@ -16,17 +16,17 @@ PACKAGE = ROOT / "python" / "coxlmm"
 
 # The order in which data flows through the package: a module imports what stands above it, never below.
 FLOW = [
-    "row_blocks", "instruction_sets", "_core", "config", "atomic", "errors", "words", "architecture", "images",
+    "row_blocks", "instruction_sets", "_core", "config", "names", "atomic", "errors", "words", "architecture", "images",
     "samples", "generation", "prompting", "models", "states_files", "states", "settings", "journal", "processes",
     "captioner", "parts", "verification", "extraction", "estimators", "distributed", "grounding", "vocabulary",
     "concept", "reconstruction", "dictionary", "matching", "serialization", "published", "origin", "localisation",
-    "explanation", "intervention", "evaluation", "report", "plots", "demo", "cli",
+    "explanation", "intervention", "figures", "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
 # Libraries by the adapters that view their matrices, as #include names them.
 ADAPTED = {"eigen": ["Eigen"], "xtensor": ["xtensor"], "torch": ["ATen", "c10", "torch"]}
 NUMERICAL = [
-    "row_blocks", "instruction_sets", "_core", "config", "words", "samples", "states_files", "states", "settings",
-    "journal", "estimators", "grounding", "vocabulary", "concept", "reconstruction", "dictionary",
+    "row_blocks", "instruction_sets", "_core", "config", "names", "words", "samples", "states_files", "states",
+    "settings", "journal", "estimators", "grounding", "vocabulary", "concept", "reconstruction", "dictionary",
 ]  # fmt: skip
 
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from coxlmm.names import public_name
+
 
 class BertScores(NamedTuple):
     """One value a pair of a text and its references."""
@@ -50,7 +52,7 @@ class BertModel:
             n_layers = AutoConfig.from_pretrained(path).num_hidden_layers
         self._scorer = BERTScorer(model_type=path, num_layers=n_layers)
         self._known: dict[tuple[str, tuple[str, ...]], tuple[float, ...]] = {}
-        self.name = os.path.basename(os.path.normpath(path)) if os.path.isdir(path) else path
+        self.name = public_name(path)
         self.n_layers: int = self._scorer.num_layers
 
     @classmethod

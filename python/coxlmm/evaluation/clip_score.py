@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from coxlmm.images import open_image
+from coxlmm.names import public_name
 
 _SCALE = 2.5  # of the source: it stretches CLIP's cosines, which hardly exceed 0.4, over 0 to 1
 _BATCH = 32
@@ -68,7 +69,7 @@ class ClipModel:
     def name(self) -> str:
         """Its repository or the last part of its path, or else its class."""
         path = getattr(self.model.config, "_name_or_path", "")
-        return (os.path.basename(os.path.normpath(path)) if os.path.isabs(path) else path) or type(self.model).__name__
+        return public_name(path) if path else type(self.model).__name__
 
     def images(self, images: Iterable[Any]) -> np.ndarray:
         """Embeddings of unit length, n x n_dimensions, of images of any kind that the library opens.

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from coxlmm.atomic import ensure_present, replaced_directory
 from coxlmm.dictionary import ConceptDictionary
+from coxlmm.names import is_local, last_part, public_name
 from coxlmm.serialization.card import model_card
 from coxlmm.serialization.checks import require_consistent
 from coxlmm.serialization.estimators import put_together, take_apart
@@ -178,11 +179,13 @@ def _from_version_1(config: dict[str, Any]) -> dict[str, Any]:
 def _without_folders(dictionary: ConceptDictionary) -> dict[str, Any]:
     """A dictionary is for sharing, and says nothing of the folders of the machine that it was made on."""
     manifest = dict(dictionary.manifest)
-    if dictionary.model_name != manifest.get("model_id"):
-        manifest |= {"model_id": dictionary.model_name, "model_is_local": True}
+    model = manifest.get("model_id")
+    if model and is_local(model):
+        manifest |= {"model_id": public_name(model), "model_is_local": True}
     source = manifest.get("source")
-    if isinstance(source, dict) and "path" in source:
-        manifest["source"] = {"name": os.path.basename(os.path.normpath(str(source["path"])))}
+    if source is not None:
+        name = source.get("path", source.get("name")) if isinstance(source, dict) else source
+        manifest["source"] = {"name": last_part(name)} if isinstance(name, str) else {}
     return manifest
 
 

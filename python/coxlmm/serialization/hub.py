@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from coxlmm.atomic import set_aside
 from coxlmm.dictionary import ConceptDictionary
+from coxlmm.names import is_path
 from coxlmm.serialization.card import REPOSITORY
 from coxlmm.serialization.directory import CARD, CONFIG, IMAGES, TENSORS, holds_dictionary, save
 from coxlmm.states import installed_version
@@ -127,7 +128,7 @@ def locate(path: str | os.PathLike[str], *, revision: str | None = None, token: 
 
 
 def _warn_of_paths(dictionary: ConceptDictionary) -> None:
-    paths = [name for name in dictionary.sample_ids if os.path.isabs(name)]
+    paths = [name for name in dictionary.sample_ids if is_path(name)]
     if paths:
         warnings.warn(
             f"{len(paths)} sample ids are paths of this machine, such as {paths[0]!r}, which can be read in the "

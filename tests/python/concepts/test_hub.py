@@ -196,9 +196,10 @@ with warnings.catch_warnings(record=True) as caught:
     d.push_to_hub('me/dogs')
 print(*(w.message for w in caught if w.category is UserWarning))
 """
-    printed = run(code.format(names=["/home/me/dog.png"] * 2))
-    assert printed.startswith("2 sample ids are paths of this machine, such as '/home/me/dog.png', which can be read")
-    assert run(code.format(names=["dog.png"] * 2)) == ""
+    for path in ("/home/me/dog.png", "../me/dog.png", "~/dog.png", "C:\\me\\dog.png", "file:///home/me/dog.png"):
+        printed = run(code.format(names=[path] * 2))
+        assert printed.startswith(f"2 sample ids are paths of this machine, such as {path!r}, which can be read")
+    assert run(code.format(names=["photos/dog.png", "..dog.png"])) == ""
 
 
 def test_a_push_that_fails_half_way_changes_nothing(hub, run, saved, monkeypatch):

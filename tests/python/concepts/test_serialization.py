@@ -467,15 +467,30 @@ def test_nothing_is_left_out_of_what_is_saved_here(saved_full):
         ConceptDictionary.from_pretrained(saved_full)
 
 
-def test_folders_of_the_machine_are_not_shared(dictionary, tmp_path):
-    dictionary.manifest |= {"model_id": "/home/me/llava", "source": {"path": "/home/me/photos", "images": None}}
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"path": "/home/secret/photos", "images": None},
+        {"name": "/home/secret/photos", "images": "/home/secret"},
+        {"path": "C:\\secret\\photos\\"},
+        "../secret/photos",
+        {"folders": ["/home/secret/photos"]},
+    ],
+)
+@pytest.mark.parametrize("model", ["/home/secret/llava", "./secret/llava", "secret/llava", "file:///secret/llava"])
+def test_folders_of_the_machine_are_not_shared(dictionary, tmp_path, monkeypatch, model, source):
+    (tmp_path / "secret" / "llava").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    dictionary.manifest |= {"model_id": model, "source": source}
     saved = dictionary.save_pretrained(tmp_path / "d")
-    assert not any(b"/home/me" in data for data in files(saved).values())
+    assert not any(b"secret" in data for data in files(saved).values())
     loaded = ConceptDictionary.from_pretrained(saved)
-    assert loaded.manifest["source"] == {"name": "photos"}
+    assert loaded.manifest["source"] == ({} if "folders" in source else {"name": "photos"})
     assert loaded.manifest["model_id"] == "llava"
+    # Somebody else's model of that name is not the one.
+    assert loaded.manifest["model_is_local"]
     assert files(loaded.save_pretrained(tmp_path / "again")) == files(saved)
-    assert dictionary.manifest["source"]["path"] == "/home/me/photos"
+    assert dictionary.manifest["source"] == source
 
 
 def test_a_link_out_of_the_images_is_not_followed(saved, tmp_path):
