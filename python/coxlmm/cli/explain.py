@@ -1,23 +1,17 @@
 """``coxlmm explain``: an image -> its concepts."""
 
 import json
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from coxlmm.cli.application import say
-from coxlmm.cli.options import DeviceMap, Dtype, HeatMaps, Model, load_for
-
-if TYPE_CHECKING:
-    from coxlmm.explanation import Explanation
-
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+from coxlmm.cli.application import say, show
+from coxlmm.cli.options import DeviceMap, Dictionary, Dtype, HeatMaps, Model, load_for
 
 
 def explain(
-    dictionary: Annotated[Path, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote.")],
+    dictionary: Dictionary,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
     model: Model = None,
     n_concepts: Annotated[int, typer.Option(help="Concepts named, at most.", min=1)] = 5,
@@ -29,7 +23,7 @@ def explain(
 ) -> None:
     """Name the concepts behind the word in an image's caption, and where in the image they are."""
     from coxlmm import ConceptDictionary
-    from coxlmm.atomic import write_file
+    from coxlmm.report import write_explanation
 
     loaded = ConceptDictionary.from_pretrained(dictionary)
     if not image.is_file():
@@ -38,24 +32,8 @@ def explain(
     method = None if heat_maps == "none" or not (out or as_json) else heat_maps
     explanation = loaded.explain(lmm, image, n_concepts=n_concepts, heat_maps=method)
     if out is not None:
-        say(f"explanation: {write_file(out, _page(explanation, image.name))}")
+        say(f"explanation: {write_explanation(explanation, out, title=image.name)}")
     if as_json:
-        typer.echo(json.dumps(explanation.to_dict(), ensure_ascii=False, indent=1))
+        show(json.dumps(explanation.to_dict(), ensure_ascii=False, indent=1))
     else:
-        typer.echo(str(explanation))
-
-
-def _page(explanation: "Explanation", title: str) -> bytes:
-    """What a notebook shows, as a page of its own that asks for nothing."""
-    page = f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width">
-<title>{escape(title)}</title>
-<body style="font-family: system-ui, sans-serif; margin: 2rem">
-{explanation._repr_html_()}
-</body>
-</html>
-"""
-    return page.encode("utf-8", "replace")
+        show(str(explanation))

@@ -38,7 +38,10 @@ class ImageHit:
     thumbnail : bytes or None
         The image as WebP, at most 160 pixels a side, where the image was given.
     heat : ndarray of float32, rows x columns, or None
-        How strongly each of the image's visual tokens activates the concept, 0 to 1: see :mod:`coxlmm.localisation`.
+        How much each part of the image has to do with the concept, 0 to 1, where the dictionary was localised. What
+        that means depends on the method (``manifest["localisation"]``): what the states at the visual tokens have of
+        the concept, what the parts add to its activation, or what it loses without them. See
+        :mod:`coxlmm.localisation`.
     """
 
     sample_id: str

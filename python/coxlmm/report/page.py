@@ -16,12 +16,13 @@ from coxlmm.atomic import write_file
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.explanation import Explanation
 from coxlmm.report.browser import as_script, browser_data, samples_of_images
-from coxlmm.report.captions import Captions, quoted
+from coxlmm.report.captions import Captions
 from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
 from coxlmm.report.numbers import number, percent
 from coxlmm.report.pictures import Pictures, aspect, data_uri, heat_uri
 from coxlmm.report.policy import content_security_policy
-from coxlmm.report.reading import reading_of, reading_of_words, warning_of_words
+from coxlmm.report.provenance import provenance_of
+from coxlmm.report.reading import heat_method_of, reading_of, reading_of_heat, reading_of_words, warning_of_words
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("page.js", "concepts.js", "samples.js", "view.js")
@@ -70,7 +71,7 @@ def report_html(
     """The page that :func:`write_report` writes."""
     if not dictionary.words:
         raise ValueError("the dictionary is not grounded yet: call ground(lmm, images=...) before report")
-    word = quoted(dictionary.word)
+    provenance = provenance_of(dictionary)
     captions, pictures = Captions(dictionary), Pictures()
     samples = samples_of_images(dictionary)
     ranked = sorted(dictionary.concepts, key=lambda c: -c.share_of_activation)
@@ -81,14 +82,14 @@ def report_html(
         pictures.add(explanation.thumbnail)
         pictures.add(*(hit.thumbnail for active in explanation.concepts for hit in active.concept.images))
     return _environment().get_template("report.html.j2").render(
-        title=title or (f"What the model represents where it says {word}" if word else "Concepts of the model"),
+        title=title or provenance.title,
+        provenance=provenance,
         dictionary=dictionary,
         concepts=ranked,
         histograms=[Histogram.of(dictionary.codes[:, k]) for k in range(dictionary.n_concepts)],
         histogram_size=(WIDTH, HEIGHT),
         explanations=explanations,
         largest_share=max(c.share_of_activation for c in ranked) or 1.0,
-        word=word,
         samples=samples,
         captions=captions,
         active=[_active(dictionary, k) for k in range(dictionary.n_concepts)],
@@ -99,6 +100,7 @@ def report_html(
         setting=_setting(dictionary.estimator),
         reading=reading_of(dictionary),
         reading_of_words=reading_of_words(dictionary),
+        heat_method=heat_method_of(dictionary),
         warning=warning_of_words(dictionary),
         known=_known(dictionary),
         n_shown=len(data["samples"]),
@@ -106,6 +108,29 @@ def report_html(
         script=Markup(script),
         policy=content_security_policy(script),
     )  # fmt: skip
+
+
+def write_explanation(
+    explanation: Explanation, path: str | os.PathLike[str], *, title: str = "Explanation of an image"
+) -> Path:
+    """Writes one explanation as an HTML page of its own, which asks for nothing and runs no script.
+
+    It is written whole or not at all.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    path : path
+    title : str
+
+    Returns
+    -------
+    Path
+        Of the page.
+    """
+    template = _environment().get_template("single.html.j2")
+    html = template.render(explanation=explanation, title=title, policy=content_security_policy())
+    return write_file(path, html.encode("utf-8", "replace"))
 
 
 def explanation_html(explanation: Explanation) -> str:
@@ -124,6 +149,7 @@ def _environment() -> Environment:
     )
     pictures = {"data_uri": data_uri, "heat_uri": heat_uri, "aspect": aspect}
     environment.filters |= {**pictures, "percent": percent, "number": number, "joined": _joined}
+    environment.filters["heat_shows"] = reading_of_heat
     environment.globals["stylesheet"] = _own
     return environment
 

@@ -1,6 +1,8 @@
 """How a decomposition is to be read, in words: not all of them are sums of parts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.estimators import KMeans
@@ -75,6 +77,26 @@ def reading_of(dictionary: ConceptDictionary) -> Reading:
     return _SIGNED if signed else _SUM
 
 
+# What heat maps show, by method: see coxlmm.localisation.maps.
+_HEAT = {
+    "states": "what the states at the image’s own tokens have of the concept, whatever the model makes of it",
+    "gradient": "what each part of the image adds to the concept’s activation, by integrated gradients from an image "
+    "that is alike everywhere",
+    "occlusion": "what the concept’s activation loses when a part of the image is covered with the image’s mean colour",
+}
+
+
+def reading_of_heat(method: Any) -> str:
+    """What heat maps made by ``method`` show; of any other, as older dictionaries have, that it is not known."""
+    return _HEAT.get(str(method), "where in the image the concept is, by a method that was not recorded")
+
+
+def heat_method_of(dictionary: ConceptDictionary) -> str | None:
+    """How the heat maps of the dictionary's images were made, where it is known."""
+    localisation = dictionary.manifest.get("localisation")
+    return localisation.get("method") if isinstance(localisation, Mapping) else None
+
+
 def reading_of_words(dictionary: ConceptDictionary) -> str:
     """What the words of the concepts are, by how they were chosen."""
     contrast = dictionary.manifest.get("grounding", {}).get("contrast")
@@ -82,8 +104,8 @@ def reading_of_words(dictionary: ConceptDictionary) -> str:
     lens = "the model’s final norm and output embedding applied to it"
     if contrast == "mean" and around_mean:
         score = (
-            "What the concept makes the model more likely to say. The score is how much a typical activation of it, "
-            "added to the mean state, raises the logit of the word."
+            "What the concept would make the model more likely to say. The score is how much a typical activation of "
+            "it, added to the mean state, raises the logit of the word."
         )
     elif contrast == "mean":
         score = (

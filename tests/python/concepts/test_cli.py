@@ -356,7 +356,7 @@ def test_explain_writes_a_page_with_heat_maps(folder, fitted, tmp_path):
     assert "explanation: " in run(*arguments).stderr
     page = (tmp_path / "page.html").read_text()
     assert "<title>&lt;i&gt;.png</title>" in page
-    assert "default-src 'none'" in page
+    assert "default-src &#39;none&#39;; script-src &#39;none&#39;; " in page
     assert "a red <mark>dog</mark>" in page
     assert page.count("data:image/png;base64,") == 1  # one concept is active, and has a map
     assert run(*arguments, "--heat-maps", "none").exit_code == 0

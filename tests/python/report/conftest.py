@@ -80,7 +80,7 @@ def full():
             sample_ids=[f"photos/{i}.png" for i in range(n)],
             captions=[f"a dog and {ANIMALS[i % len(ANIMALS)]} number {i}" for i in range(n)],
             positions=np.ones(n),
-            manifest={"word": "dog", "layer": 2, "n_layers": 3, "model_id": "owner/model"},
+            manifest={"word": "dog", "layer": 2, "n_layers": 3, "model_id": "owner/model", "decoding": "greedy"},
         ),
         SemiNMF(k, l1=0.5, random_state=0),
     )

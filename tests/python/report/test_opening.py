@@ -8,6 +8,7 @@ import pytest
 from report.visit import Visit, to_samples
 
 from coxlmm.grounding import Word
+from coxlmm.report import write_explanation
 
 
 @pytest.fixture
@@ -134,4 +135,47 @@ def test_only_the_pages_own_script_may_run(full_report, chromium, server):
     assert visited.page.evaluate("typeof pwned") == "undefined"
     visited.close()
     assert len([line for line in visited.console if "Content Security Policy" in line]) >= len(ways)
+    assert asked == []
+
+
+@pytest.fixture
+def explanation(dog_dictionary, lmm, speaker):
+    """Of one image, with an attack wherever text came from outside."""
+    found = dog_dictionary.explain(lmm, speaker.images[0])
+    for active in found.concepts:
+        active.concept.words[:] = [Word(text, 5.0) for text in HOSTILE[:5]]
+        active.concept.images[:] = [replace(hit, sample_id=HOSTILE[1]) for hit in active.concept.images]
+    return replace(found, caption="".join(HOSTILE), span=(3, 90), heat_method=None, without_heat=HOSTILE[0])
+
+
+def test_the_page_of_an_explanation_shows_all_text_and_does_nothing(explanation, visit, tmp_path):
+    page = visit(write_explanation(explanation, tmp_path / "e.html", title=HOSTILE[1]))
+    assert page.title() == HOSTILE[1]
+    assert seen(page.locator(".caption").text_content()) == seen("".join(HOSTILE))
+    assert seen(page.locator("bdi").first.text_content()) == seen(", ".join(HOSTILE[:5]))
+    assert f"There are no heat maps: {HOSTILE[0]}." in page.locator(".rest").text_content()
+    assert set(page.locator(".likewise img").evaluate_all("all => all.map(a => a.alt)")) == {f"Sample {HOSTILE[1]}"}
+    assert all(page.locator("img").evaluate_all("all => all.map(a => a.naturalWidth > 0)"))
+    assert page.evaluate("typeof pwned") == "undefined"
+    assert page.locator("iframe, script, svg").count() == 0
+
+
+def test_in_the_page_of_an_explanation_nothing_may_run_or_be_asked_for(explanation, chromium, server, tmp_path):
+    origin, asked = server
+    attacks = {
+        "script-src": "<script>pwned = 1</script>",
+        "img-src": f"<img src='{origin}/img'>",
+        "base-uri": f"<base href='{origin}/base/'>",
+        "form-action": f"<form id='f' action='{origin}/form'></form>",
+    }
+    path = write_explanation(explanation, tmp_path / "e.html")
+    path.write_text(path.read_text().replace("</main>", f"{''.join(attacks.values())}</main>"))
+    visited = Visit(chromium, path)
+    visited.page.evaluate("document.getElementById('f').submit()")
+    visited.page.evaluate("new Promise(done => setTimeout(done, 50))")
+    assert visited.page.evaluate("typeof pwned") == "undefined"
+    assert visited.page.evaluate("document.baseURI") == path.as_uri()
+    visited.close()
+    for directive in attacks:
+        assert [line for line in visited.console if f"{directive} 'none'" in line or f"{directive} data:" in line]
     assert asked == []

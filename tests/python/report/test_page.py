@@ -17,7 +17,7 @@ from PIL import Image
 from coxlmm import ConceptDictionary, SemiNMF, States
 from coxlmm.estimators import Whitened
 from coxlmm.grounding import Word, ground_images, thumbnail
-from coxlmm.report import explanation_html, report_html, write_report
+from coxlmm.report import explanation_html, report_html, write_explanation, write_report
 from coxlmm.report.histogram import HEIGHT, WIDTH, Histogram
 from coxlmm.report.numbers import percent
 from coxlmm.report.pictures import heat_uri
@@ -81,6 +81,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page(dictionary):
+    dictionary.manifest["decoding"] = "greedy"
     return Page(report_html(dictionary))
 
 
@@ -225,6 +226,24 @@ def test_it_is_written_whole_or_not_at_all(dictionary, tmp_path, monkeypatch):
         dictionary.report(path, title="another")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_the_page_of_an_explanation_is_written_whole_or_not_at_all(dog_dictionary, lmm, speaker, tmp_path, monkeypatch):
+    explanation = dog_dictionary.explain(lmm, speaker.images[0])
+    path = tmp_path / "new" / "page.html"
+    assert write_explanation(explanation, path, title="dog \ud800.png") == path
+    before = path.read_text(encoding="utf-8")
+    assert "<title>dog ?.png</title>" in before
+    assert "a red <mark>dog</mark>" in before
+
+    def fail(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("coxlmm.atomic.os.fsync", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_explanation(explanation, path, title="another")
+    assert path.read_text(encoding="utf-8") == before
+    assert [p.name for p in path.parent.iterdir()] == ["page.html"]
 
 
 def test_a_dictionary_without_meaning_has_no_report(states, tmp_path):
