@@ -2,19 +2,24 @@
 
 import io
 import os
-import re
 import warnings
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from coxlmm.atomic import write_file
 from coxlmm.concept import Concept
 from coxlmm.dictionary import ConceptDictionary
-from coxlmm.evaluation.figure import matplotlib_figure
+from coxlmm.figures import (
+    DPI,
+    MISSING,
+    fonts_of,
+    matplotlib_figure,
+    one_line,
+    require_format,
+    save_figure,
+)
 from coxlmm.grounding import ImageHit
 
 if TYPE_CHECKING:
@@ -29,22 +34,6 @@ _LARGEST_TILE = 1.4
 _ONE_COLUMN = 3  # concepts up to which they stand one below the other
 _TITLE_SIZE, _WORDS_SIZE = 9.0, 8.0  # points
 _MOST_LINES = 3
-_DPI = 200
-# Text that can be searched and edited, fonts that journals take, images that can be taken out one by one.
-_SETTINGS = {
-    "svg.fonttype": "none", "svg.hashsalt": "coxlmm", "pdf.fonttype": 42, "image.composite_image": False,
-    "savefig.bbox": None,
-}  # fmt: skip
-# Date and random names would make other bytes of the same figure.
-_METADATA = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-_MISSING = r"Glyph (\d+) .*missing from"  # matplotlib's warning
-_FONT = "DejaVu Sans"  # which comes with matplotlib
-# What has the characters that it lacks, where that is installed.
-_MORE_FONTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans", "Hiragino Sans GB", "Arial Unicode MS", "Noto Sans",
-    "Noto Sans Thai", "Noto Sans Devanagari", "Noto Sans Arabic",
-)  # fmt: skip
 
 
 def concepts_figure(
@@ -90,14 +79,15 @@ def concepts_figure(
         raise ValueError("the dictionary is not grounded yet: call ground(lmm, images=...) before plot")
     if n_images < 0 or n_words < 1:
         raise ValueError(f"n_images must be at least 0 and n_words at least 1, got {n_images} and {n_words}")
-    suffix = None if path is None else _suffix(path)
+    if path is not None:
+        require_format(path)
     chosen = _chosen(dictionary, concepts)
     figures = matplotlib_figure()
     n_columns = 1 if len(chosen) <= _ONE_COLUMN else 2
     width = (_WIDTH - 2 * _MARGIN - (n_columns - 1) * _COLUMN_GAP) / n_columns
     n_tiles = min(n_images, max(sum(hit.thumbnail is not None for hit in concept.images) for concept in chosen))
     tile = min(_LARGEST_TILE, (width - (n_tiles - 1) * _TILE_GAP) / n_tiles) if n_tiles else 0.0
-    figure = figures.Figure(figsize=(_WIDTH, 1), dpi=_DPI, facecolor="white", layout="none")
+    figure = figures.Figure(figsize=(_WIDTH, 1), dpi=DPI, facecolor="white", layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     texts = [_lines(figure, [word.text for word in concept.words[:n_words]], width) for concept in chosen]
@@ -114,7 +104,7 @@ def concepts_figure(
     # After the images, each of which would set them to its own.
     axes.set(xlim=(0, _WIDTH), ylim=(0, total), aspect="auto")
     if path is not None:
-        _save(figure, path, suffix)
+        save_figure(figure, path)
     return figure
 
 
@@ -183,7 +173,7 @@ def _cut(figure: "Figure", line: str, width: float, *, more: bool = False) -> st
 def _width(figure: "Figure", line: str) -> float:
     text = _write(figure, line, 0, 0, size=_WORDS_SIZE)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _MISSING)  # they are told of where the figure is saved
+        warnings.filterwarnings("ignore", MISSING)  # they are told of where the figure is saved
         width = text.get_window_extent().width
     text.remove()
     return width / figure.dpi
@@ -191,38 +181,5 @@ def _width(figure: "Figure", line: str) -> float:
 
 def _write(on: Any, line: str, x: float, y: float, **style: Any) -> Any:
     """Text as it is: neither TeX nor matplotlib's own mathematics is looked for in the words of a model."""
-    line = " ".join(line.encode("utf-8", "replace").decode().replace("\0", "").split())
-    return on.text(x, y, line, family=_fonts(line), color="#1a1a1a", parse_math=False, usetex=False, **style)
-
-
-def _fonts(line: str) -> list[str]:
-    from matplotlib.font_manager import fontManager
-
-    if line.isascii():
-        return [_FONT]
-    installed = set(fontManager.get_font_names())
-    return [_FONT, *(name for name in _MORE_FONTS if name in installed)]
-
-
-def _suffix(path: str | os.PathLike[str]) -> str:
-    suffix = PurePath(path).suffix.lower()
-    if suffix not in _METADATA:
-        raise ValueError(f"a figure's name must end in {', '.join(_METADATA)}, which say its format; got {str(path)!r}")
-    return suffix
-
-
-def _save(figure: "Figure", path: str | os.PathLike[str], suffix: str) -> None:
-    from matplotlib import rc_context
-
-    buffer = io.BytesIO()
-    with rc_context(_SETTINGS), warnings.catch_warnings(record=True) as caught:
-        warnings.filterwarnings("always", _MISSING)
-        figure.savefig(buffer, format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
-    missing = sorted({found[1] for found in (re.match(_MISSING, str(w.message)) for w in caught) if found})
-    if missing and suffix != ".svg":
-        warnings.warn(
-            f"no font that is installed has {' '.join(chr(int(number)) for number in missing)}, for which there are "
-            f"boxes in {os.fspath(path)}: install one that has, or save as .svg, whose text any reader sets",
-            stacklevel=4,
-        )
-    write_file(path, buffer.getvalue())
+    line = one_line(line)
+    return on.text(x, y, line, family=fonts_of(line), color="#1a1a1a", parse_math=False, usetex=False, **style)

@@ -20,6 +20,8 @@ from coxlmm.cli.options import (
     states_at,
 )
 
+Plot = Annotated[Path | None, typer.Option(help="File for a figure: .png, .svg, .pdf.")]
+
 
 def evaluate(
     dictionary: Dictionary,
@@ -44,7 +46,7 @@ def evaluate(
         int | None, typer.Option(help="Words for each concept. Default: as many as the dictionary has.", min=1)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="File for a figure: .png, .svg, .pdf.")] = None,
+    plot: Plot = None,
     markdown: AsMarkdown = False,
     update: Annotated[
         bool, typer.Option("--update", help="Keep stability and figures in the dictionary, for its card and report.")
@@ -57,10 +59,13 @@ def evaluate(
     """Measure a dictionary beside baselines, chance and a ceiling."""
     from coxlmm import ConceptDictionary
     from coxlmm.evaluation import BertModel
+    from coxlmm.figures import require_format
     from coxlmm.samples import open_source
     from coxlmm.settings import options_of
     from coxlmm.states import StatesGroup
 
+    if plot is not None:
+        require_format(plot)
     if test_states is None and images is None:
         raise ValueError("name images that the dictionary has not seen with --images, or their --test-states")
     if test_states is not None and references is not None:
@@ -115,14 +120,17 @@ def choose(
     n_seeds: Annotated[int, typer.Option(help="Fits of each.", min=2)] = 3,
     held_out: Annotated[float, typer.Option(help="Share of the samples that no fit sees.")] = 0.2,
     out: Annotated[Path | None, typer.Option(help="JSON file for all figures.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="File for a figure: .png, .svg, .pdf.")] = None,
+    plot: Plot = None,
     markdown: AsMarkdown = False,
 ) -> None:
     """Try numbers of concepts and sparsity penalties, and recommend one of each for fit."""
     from tqdm import tqdm
 
     from coxlmm.evaluation import choose
+    from coxlmm.figures import require_format
 
+    if plot is not None:
+        require_format(plot)
     with tqdm(unit="candidate", leave=False) as bar:
 
         def progress(done: int, total: int) -> None:

@@ -1,13 +1,17 @@
 """Evaluations and choices as figures."""
 
 import os
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from coxlmm.evaluation.measures import CEILING, CHANCE, MEASURES
 from coxlmm.evaluation.spread import Spread
+from coxlmm.figures import MISSING, fonts_of, matplotlib_figure, one_line, own_settings, require_format, save_figure
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from coxlmm.evaluation.choose import Candidate, Choice
     from coxlmm.evaluation.result import Evaluation
 
@@ -22,34 +26,46 @@ _LABELS = {
 _LEAST = 0.06  # matplotlib's margin around nothing but zeros
 
 
-def matplotlib_figure() -> ModuleType:
-    """``matplotlib.figure``, which needs no display.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed; the message says how to install it.
-    """
-    try:
-        import matplotlib.figure
-    except ImportError as error:
-        raise ImportError('figures need the package matplotlib: pip install "coxlmm[plots]"') from error
-    return matplotlib.figure
-
-
-def evaluation_figure(evaluation: "Evaluation", path: str | os.PathLike[str] | None = None) -> Any:
+def evaluation_figure(evaluation: "Evaluation", path: str | os.PathLike[str] | None = None) -> "Figure":
     """Means over seeds as bars, with a standard deviation to either side.
 
     Parameters
     ----------
     evaluation : Evaluation
     path : path, optional
-        Where to save it, in the format of the name's ending.
+        Where to save it: a name that ends in .png, .svg or .pdf. It is written whole or not at all.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the name ends otherwise.
+    ImportError
+        If matplotlib is not installed; the message says how to install it.
     """
+    figure = _drawn(lambda: _bars(evaluation), path)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
+
+
+def _drawn(draw: Callable[[], "Figure"], path: str | os.PathLike[str] | None) -> "Figure":
+    """What is drawn without the reader's settings, once it is sure that it could be saved."""
+    if path is not None:
+        require_format(path)
+    matplotlib_figure()
+    with own_settings(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", MISSING)  # they are told of where the figure is saved
+        figure = draw()
+        # What is left to the first drawing, such as the numbers along the axes, takes its settings then.
+        figure.draw_without_rendering()
+    return figure
+
+
+def _bars(evaluation: "Evaluation") -> "Figure":
     figures = matplotlib_figure()
     results = evaluation.results
     measures = [name for name in MEASURES if any(name in found for found in results.values())]
@@ -70,22 +86,20 @@ def evaluation_figure(evaluation: "Evaluation", path: str | os.PathLike[str] | N
         axes.set_xlim(left=0, right=None if axes.get_xlim()[1] > _LEAST else 1)
         axes.set_ylim(len(methods) - 0.5, -0.5)
         axes.set_yticks(range(len(methods)))
-        labels = [evaluation.label(method) for method in methods] if i % _COLUMNS == 0 else [""] * len(methods)
-        axes.set_yticklabels(labels, fontsize=8)
+        labels = [one_line(evaluation.label(method)) if i % _COLUMNS == 0 else "" for method in methods]
+        for text, label in zip(axes.set_yticklabels(labels, fontsize=8), labels, strict=True):
+            text.set_fontfamily(fonts_of(label))
         axes.tick_params(axis="x", labelsize=7)
         axes.grid(axis="x", color="#e5e5e5", linewidth=0.7)
         axes.set_axisbelow(True)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     settings = evaluation.settings
-    figure.suptitle(
+    title = one_line(
         f"{settings.get('word')!r} in {settings.get('model')}, layer {settings.get('layer')}: "
-        f"mean and standard deviation over {settings.get('n_seeds')} seeds",
-        fontsize=10,
-        parse_math=False,  # a word may have dollar signs
+        f"mean and standard deviation over {settings.get('n_seeds')} seeds"
     )
-    if path is not None:
-        figure.savefig(path, dpi=160)
+    figure.suptitle(title, fontsize=10, fontfamily=fonts_of(title))
     return figure
 
 
@@ -95,14 +109,21 @@ def _color(evaluation: "Evaluation", method: str) -> str:
     return _CEILING if method == CEILING else _CHANCE if method in CHANCE else _OTHER
 
 
-def choice_figure(choice: "Choice", path: str | os.PathLike[str] | None = None) -> Any:
+def choice_figure(choice: "Choice", path: str | os.PathLike[str] | None = None) -> "Figure":
     """Held-out error, stability and active concepts of the candidates, one line a number of concepts.
 
     The first panel has the trade-off: what is left unexplained against how many concepts a state activates. Means over
     seeds, with a standard deviation to either side; a star is what is recommended.
 
-    Parameters and return value are those of :func:`evaluation_figure`.
+    Parameters, return value and errors are those of :func:`evaluation_figure`.
     """
+    figure = _drawn(lambda: _lines(choice), path)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
+
+
+def _lines(choice: "Choice") -> "Figure":
     figure = matplotlib_figure().Figure(figsize=(12.5, 3.8), layout="constrained", facecolor="white")
     panels = [("mean_active", "held_out_error"), ("l1", "held_out_error"), ("l1", "stability"), ("l1", "mean_active")]
     sizes = sorted({one.n_components for one in choice.candidates})
@@ -140,14 +161,11 @@ def choice_figure(choice: "Choice", path: str | os.PathLike[str] | None = None) 
         if i == 0:
             axes.legend(fontsize=7, frameon=False)
     settings = choice.settings
-    figure.suptitle(
+    title = one_line(
         f"{settings.get('word')!r}, layer {settings.get('layer')}: mean and standard deviation over "
-        f"{settings.get('n_seeds')} seeds",
-        fontsize=10,
-        parse_math=False,
+        f"{settings.get('n_seeds')} seeds"
     )
-    if path is not None:
-        figure.savefig(path, dpi=160)
+    figure.suptitle(title, fontsize=10, fontfamily=fonts_of(title))
     return figure
 
 

@@ -99,6 +99,13 @@ def test_a_dictionary_of_the_hub_is_not_updated(folder, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_name_of_a_figure_is_refused_before_the_work(folder, asked, monkeypatch):
+    monkeypatch.setattr(LMM, "from_pretrained", lambda *_, **__: pytest.fail("the model is loaded"))
+    monkeypatch.setattr("coxlmm.evaluation.choose", lambda *_, **__: pytest.fail("fits are made"))
+    for command in ([*asked, "--images", folder / "unseen"], ["choose", folder / "states"]):
+        assert "a figure's name must end in .png, .svg, .pdf" in failure(*command, "--plot", "a.jpg")
+
+
 def test_choose_recommends_a_fit(folder, tmp_path):
     result = run(
         "choose", folder / "states", "--n-concepts", 1, "--n-concepts", 2, "--l1", 0.01, "--l1", 0.1, "--n-seeds", 2,

@@ -2,12 +2,18 @@
 
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
 
 from coxlmm.evaluation import Evaluation, Spread
+from coxlmm.evaluation.choose import Candidate, Choice
+
+HOSTILE = r"$\frac{x$ <i>|`y` \input{z}" + "\n# end"
 
 
 @pytest.fixture
@@ -77,6 +83,69 @@ def test_the_figure_has_a_panel_a_measure_and_bars_as_long_as_means(evaluation, 
     with Image.open(tmp_path / "figure.png") as drawn:
         assert drawn.width > 1500
         assert np.asarray(drawn.convert("L")).std() > 10
+
+
+@pytest.fixture
+def choice():
+    candidates = [
+        Candidate(k, l1, *(Spread.of([value, value + 0.1]) for value in (0.5, 0.6, 0.4, 0.2, 2.0, 3.0)))
+        for k in (2, 3) for l1 in (0.01, 0.1)
+    ]  # fmt: skip
+    return Choice(candidates, candidates[1], {"word": HOSTILE, "layer": 3, "n_seeds": 2}, {HOSTILE: HOSTILE})
+
+
+@pytest.mark.parametrize("usetex", [False, True])
+def test_foreign_text_in_figures_is_text(evaluation, choice, tmp_path, usetex):
+    evaluation.results[HOSTILE] = evaluation.results["random_words"]
+    evaluation.settings["word"] = HOSTILE
+    with matplotlib.rc_context({"text.usetex": usetex}):
+        before = dict(matplotlib.rcParams)
+        figures = [shown.plot(tmp_path / f"{i}.svg") for i, shown in enumerate((evaluation, choice))]
+        for figure in figures:
+            figure.savefig(tmp_path / "again.png", dpi=20)  # as the reader would
+        assert dict(matplotlib.rcParams) == before
+    for i in range(2):
+        root = ElementTree.parse(tmp_path / f"{i}.svg").getroot()
+        said = [element.text for element in root.findall(".//{*}text")]
+        assert (" ".join(HOSTILE.split()) in said) is (i == 0)
+        assert any(repr(HOSTILE) in text for text in said)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg", "a.pdf"])
+def test_figures_are_written_whole_and_alike_whatever_the_settings(evaluation, choice, tmp_path, name):
+    own = {"figure.autolayout": True, "savefig.dpi": 30, "savefig.bbox": "tight", "font.size": 30,
+           "axes.facecolor": "black", "text.usetex": True}  # fmt: skip
+    for shown in (evaluation, choice):
+        shown.plot(tmp_path / "new" / name)
+        with matplotlib.rc_context(own):
+            shown.plot(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+
+
+def test_a_figure_that_cannot_be_saved_leaves_the_old_one(evaluation, choice, tmp_path, monkeypatch):
+    for shown in (evaluation, choice):
+        with pytest.raises(ValueError, match=r"must end in .png, .svg, .pdf, which say its format; got '.*a.jpg'"):
+            shown.plot(tmp_path / "a.jpg")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a.png").write_bytes(b"old")
+
+    def half(self, file, **_):
+        if isinstance(file, (str, Path)):
+            Path(file).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", half)
+    for shown in (evaluation, choice):
+        with pytest.raises(OSError, match="no space left"):
+            shown.plot(tmp_path / "a.png")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.png", b"old")]
+
+
+def test_what_no_font_has_is_said_where_it_was_asked_for(evaluation, tmp_path):
+    evaluation.settings["word"] = "\U00012345"  # cuneiform
+    with pytest.warns(UserWarning, match="no font that is installed has \U00012345, .* boxes in .*a.png: ") as caught:
+        evaluation.plot(tmp_path / "a.png")
+    assert [one.filename for one in caught] == [__file__]
 
 
 def test_without_matplotlib_the_error_says_what_to_install(evaluation, monkeypatch):
