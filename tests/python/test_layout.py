@@ -19,8 +19,8 @@ FLOW = [
     "row_blocks", "instruction_sets", "_core", "config", "names", "atomic", "errors", "words", "architecture", "images",
     "samples", "generation", "prompting", "models", "states_files", "states", "settings", "journal", "processes",
     "captioner", "parts", "verification", "extraction", "estimators", "distributed", "grounding", "vocabulary",
-    "concept", "reconstruction", "dictionary", "matching", "serialization", "published", "origin", "localisation",
-    "explanation", "intervention", "figures", "evaluation", "report", "plots", "demo", "cli",
+    "concept", "reconstruction", "dictionary", "matching", "markdown", "serialization", "published", "origin",
+    "localisation", "explanation", "intervention", "figures", "evaluation", "report", "plots", "demo", "cli",
 ]  # fmt: skip
 # Libraries by the adapters that view their matrices, as #include names them.
 ADAPTED = {"eigen": ["Eigen"], "xtensor": ["xtensor"], "torch": ["ATen", "c10", "torch"]}

@@ -6,7 +6,8 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from coxlmm.evaluation.measures import MEASURES
+from coxlmm.evaluation.measures import MEASURES, METHODS
+from coxlmm.markdown import quoted
 
 if TYPE_CHECKING:
     from coxlmm.evaluation.choose import Choice
@@ -28,10 +29,10 @@ def evaluation_table(evaluation: "Evaluation", form: str) -> str:
     measures = [name for name in MEASURES if any(name in figures for figures in evaluation.results.values())]
     header = ["", *(f"{MEASURES[name].label} {_ARROWS[MEASURES[name].better]}" for name in measures)]
     rows = [
-        [evaluation.label(method), *(str(figures[name]) if name in figures else "" for name in measures)]
+        [_label(evaluation, method, form), *(str(figures[name]) if name in figures else "" for name in measures)]
         for method, figures in evaluation.results.items()
     ]
-    return _written(form, header, rows, _notes(evaluation.left_out))
+    return _written(form, header, rows, _notes(evaluation.left_out, form))
 
 
 def choice_table(choice: "Choice", form: str) -> str:
@@ -45,11 +46,17 @@ def choice_table(choice: "Choice", form: str) -> str:
         label = f"{one.n_components} concepts, l1={one.l1:.4g}" + (", recommended" * (one is choice.recommended))
         figures = [str(getattr(one, name)) for name in [*_OF_CANDIDATES, "chance"]]
         rows.append([label, *figures, "" if one.distance is None else f"{one.distance:.3f}"])
-    return _written(form, header, rows, _notes(choice.left_out))
+    return _written(form, header, rows, _notes(choice.left_out, form))
 
 
-def _notes(left_out: Mapping[str, str]) -> list[str]:
-    return [f"left out: {name}: {reason}" for name, reason in left_out.items()]
+def _label(evaluation: "Evaluation", method: str, form: str) -> str:
+    label = evaluation.label(method)
+    return label if form != "markdown" or method in METHODS else quoted(label)
+
+
+def _notes(left_out: Mapping[str, str], form: str) -> list[str]:
+    shown = quoted if form == "markdown" else str
+    return [f"left out: {shown(name)}: {shown(reason)}" for name, reason in left_out.items()]
 
 
 def _written(form: str, header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from coxlmm.concept import Concept
 from coxlmm.dictionary import ConceptDictionary
+from coxlmm.markdown import quoted
 
 # What may be the name of a repository of the hub.
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -58,7 +59,7 @@ def model_card(dictionary: ConceptDictionary, estimator: Mapping[str, Any]) -> s
     ranked = sorted(dictionary.concepts, key=lambda c: -c.share_of_activation)
     parts = [
         f"---\n{_metadata(model if is_repository else None)}\n---",
-        f"# Concepts of {_quoted(model or 'a multimodal model')}" + (f" at {words}" if words else ""),
+        f"# Concepts of {quoted(model or 'a multimodal model')}" + (f" at {words}" if words else ""),
         "Concept vectors that decompose the states of a frozen image-text model into a few parts each\n"
         "([Parekh et al., NeurIPS 2024](https://arxiv.org/abs/2406.08074)), with the words that they decode to and\n"
         "the images that activate them most.",
@@ -100,22 +101,22 @@ def _words(dictionary: ConceptDictionary) -> str:
 
 def _provenance(dictionary: ConceptDictionary) -> Iterator[tuple[str, str]]:
     manifest = dictionary.manifest
-    yield "model", _quoted(dictionary.model_name)
+    yield "model", quoted(dictionary.model_name)
     yield "word", _words(dictionary)
     for key, label in _EXTRACTION.items():
-        yield label, _quoted(manifest.get(key))
-    layers = _quoted(manifest.get("n_layers"))
-    yield "layer, from 0", _quoted(manifest.get("layer")) + (f" of {layers}" if layers else "")
+        yield label, quoted(manifest.get(key))
+    layers = quoted(manifest.get("n_layers"))
+    yield "layer, from 0", quoted(manifest.get("layer")) + (f" of {layers}" if layers else "")
     source = manifest.get("source")
-    yield "images", _quoted(source.get("name")) if isinstance(source, Mapping) else ""
+    yield "images", quoted(source.get("name")) if isinstance(source, Mapping) else ""
     yield "samples", str(dictionary.n_samples)
     counts = manifest.get("counts")
     for key, label in _COUNTS.items():
-        yield label, _quoted(counts.get(key)) if isinstance(counts, Mapping) else ""
+        yield label, quoted(counts.get(key)) if isinstance(counts, Mapping) else ""
 
 
 def _decomposition(dictionary: ConceptDictionary, estimator: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "estimator", _quoted(_as_call(estimator))
+    yield "estimator", quoted(_as_call(estimator))
     yield "concepts", str(dictionary.n_concepts)
     behind = dictionary.manifest.get("normalized")
     yield "space", f"{dictionary.components.shape[1]} features, {'behind' if behind else 'before'} the final norm"
@@ -144,16 +145,16 @@ def _measures(dictionary: ConceptDictionary) -> Iterator[str]:
 def _figures(value: Any, *names: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and "mean" in value:
         spread = "" if value.get("std") is None else f" ± {_number(value['std'])}"
-        yield " / ".join(map(_quoted, names)), _number(value["mean"]) + spread
+        yield " / ".join(map(quoted, names)), _number(value["mean"]) + spread
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _figures(inner, *names, str(name))
     else:
-        yield " / ".join(map(_quoted, names)), _number(value)
+        yield " / ".join(map(quoted, names)), _number(value)
 
 
 def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else _quoted(value)
+    return f"{value:.3f}" if isinstance(value, float) else quoted(value)
 
 
 def _concepts(concepts: list[Concept]) -> str:
@@ -186,10 +187,4 @@ def _table(header: list[str], rows: Iterable[Iterable[str]], *, keep_empty: bool
 
 
 def _listed(texts: Iterable[Any]) -> str:
-    return ", ".join(filter(None, map(_quoted, texts)))
-
-
-def _quoted(value: Any) -> str:
-    """A code span, in which nothing is markup. Of what would end it or a table's cell there is a look-alike."""
-    text = "" if value is None else " ".join(str(value).split()).replace("`", "'").replace("|", "¦")
-    return f"`{text}`" if text else ""
+    return ", ".join(filter(None, map(quoted, texts)))

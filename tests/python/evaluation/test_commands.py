@@ -73,7 +73,7 @@ def test_states_of_unseen_images_do_as_well_and_nothing_else_is_needed(folder, a
     run("extract", folder / "model", folder / "unseen", "--word", "dog", "--out", tmp_path / "states")
     result = run(*asked, "--test-states", tmp_path / "states", "--markdown")
     assert result.stdout.startswith("|  | overlap of words ↓ | relative error ↓ |")
-    assert "left out: clip_score: no CLIP was given" in result.stdout
+    assert "left out: `clip_score`: `no CLIP was given" in result.stdout
     with_clip = run(*asked, "--test-states", tmp_path / "states", "--clip", folder / "clip")
     assert "noise images" in with_clip.stdout
 

@@ -94,6 +94,18 @@ def choice():
     return Choice(candidates, candidates[1], {"word": HOSTILE, "layer": 3, "n_seeds": 2}, {HOSTILE: HOSTILE})
 
 
+def test_foreign_text_in_markdown_is_text(evaluation, choice):
+    evaluation.results[HOSTILE] = evaluation.results["random_words"]
+    evaluation.left_out[HOSTILE] = HOSTILE
+    code = r"`$\frac{x$ <i>¦'y' \input{z} # end`"
+    *table, blank, first, _, note = evaluation.table("markdown").splitlines()
+    assert table[3].startswith("| `<b>¦own` |")
+    assert table[-1].startswith(f"| {code} |")
+    assert blank == ""
+    assert (first, note) == ("left out: `bert_score`: `no <BERT>`", f"left out: {code}: {code}")
+    assert choice.table("markdown").splitlines()[-1] == note
+
+
 @pytest.mark.parametrize("usetex", [False, True])
 def test_foreign_text_in_figures_is_text(evaluation, choice, tmp_path, usetex):
     evaluation.results[HOSTILE] = evaluation.results["random_words"]
