@@ -1,6 +1,7 @@
 """A dictionary on disk: equal when it comes back, whole or not there, and harmless to read."""
 
 import dataclasses
+import io
 import json
 import os
 import warnings
@@ -9,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from concepts.world import noise_image
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import coxlmm.estimators
 from coxlmm import PCA, ConceptDictionary, LargestNorm, SemiNMF
 from coxlmm.concept import Effect
+from coxlmm.estimators import Whitened
 from coxlmm.grounding import Word, thumbnail
 from coxlmm.report import report_html
 
@@ -148,7 +151,7 @@ def test_images_of_one_sample_id_are_not_mixed_up(dictionary, tmp_path):
     one, other = (thumbnail(noise_image(seed, 8)) for seed in (1, 2))
     for hit, value in zip(dictionary.images[0][:3], (one, other, one), strict=True):
         object.__setattr__(hit, "thumbnail", value)
-        object.__setattr__(hit, "sample_id", "1.png")
+        object.__setattr__(hit, "sample_id", dictionary.sample_ids[7])
     loaded = ConceptDictionary.from_pretrained(dictionary.save_pretrained(tmp_path / "d"))
     assert [hit.thumbnail for hit in loaded.images[0][:3]] == [one, other, one]
 
@@ -239,6 +242,10 @@ def test_nothing_there(tmp_path):
         ConceptDictionary.from_pretrained(tmp_path)
 
 
+def _heat_of(tensors):
+    return next(name for name in tensors if name.endswith(".heat"))
+
+
 def _first_hit(config):
     return config["images"][0][0]
 
@@ -298,6 +305,24 @@ def _first_hit(config):
         (lambda c: _first_hit(c).update(thumbnail="images/99999.webp"), "damaged: .*No such file"),
         (lambda c: _first_hit(c).update(heat="codes"), "heat map of .* must be rows x columns of 0 to 1"),
         (lambda c: _first_hit(c).update(heat="stability"), "heat map of .* must be rows x columns of 0 to 1"),
+        (lambda c: _first_hit(c).update(sample_id="of another"), "'of another' is none of its samples"),
+        (lambda c: _first_hit(c).update(activation="NaN"), "the activation of .* must be finite, got nan"),
+        (lambda c: c["words"][1].append(["x", "Infinity"]), "score of its word 'x' must be finite, got inf"),
+        (lambda c: c["raw_words"][1].append(["x", "NaN"]), "score of its word 'x' must be finite, got nan"),
+        (lambda c: c.update(error_shares="estimator.components_"), "48 error shares"),
+        (lambda c: c["manifest"].update(grounding=[]), r"manifest's grounding must be an object, got \[\]"),
+        (lambda c: c["manifest"].update(grounding=None), "manifest's grounding must be an object, got None"),
+        (lambda c: c["manifest"].update(localisation="x"), "manifest's localisation must be an object, got 'x'"),
+        (
+            lambda c: c["manifest"].update(grounding={"rank_of_word": "3"}),
+            "its manifest's grounding's rank_of_word must be of type Integral, got '3'",
+        ),
+        (lambda c: c["manifest"].update(grounding={"word_filter": 3}), "grounding's word_filter must be of type dict"),
+        (lambda c: c["manifest"].update(word=" "), "word to look for must be a non-blank string, got ' '"),
+        (lambda c: c["manifest"].update(word=["dog", ""]), "word to look for must be a non-blank string"),
+        (lambda c: c["manifest"].update(inflections=["en"]), "manifest's inflections must be of type str"),
+        (lambda c: c["manifest"].update(segmentation="letters"), "segmentation must be one of icu, .*got 'letters'"),
+        (lambda c: c["manifest"].update(max_new_tokens="7"), "manifest's max_new_tokens must be of type Integral"),
     ],
 )
 def test_damage_is_named(saved_full, change, message):
@@ -320,6 +345,12 @@ def test_damage_is_named(saved_full, change, message):
         (lambda t: t["estimator.components_"].__setitem__((1, 1), np.nan), "components must be a matrix of finite"),
         (lambda t: t.update({"estimator.components_": np.ones(4)}), "components must be a matrix of finite floats"),
         (lambda t: t.update({"estimator.components_": np.ones((4, 9))}), "damaged: .*features"),
+        (lambda t: t.update({"estimator.components_": np.ones((4, 0))}), "components must be a matrix of finite"),
+        (lambda t: t.update(error_shares=t["error_shares"].reshape(2, 2)), r"error shares must be .* \(2, 2\)"),
+        (lambda t: t.update(error_shares=np.ones(4, dtype=int)), "error shares must be one float a concept, got int"),
+        (lambda t: t.update(stability=t["stability"].reshape(4, 1)), r"stability must be .* of shape \(4, 1\)"),
+        (lambda t: t["stability"].__setitem__(1, np.nan), "its stability must be finite"),
+        (lambda t: t.update({_heat_of(t): np.ones((0, 5), np.float32)}), "heat map of .* must be rows x columns"),
     ],
 )
 def test_damage_of_arrays_is_named(saved_full, change, message):
@@ -357,19 +388,89 @@ def test_a_configuration_that_is_none_is_named(saved, text):
         ConceptDictionary.from_pretrained(saved)
 
 
+def _webp(width, height):
+    written = io.BytesIO()
+    Image.new("RGB", (width, height)).save(written, "WEBP")
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (_webp(600, 8), "a thumbnail has 600 x 8 pixels, and may have 512 a side"),
+        (_webp(8, 16383), "a thumbnail has 8 x 16383 pixels"),
+        (b"RIFF" + (24).to_bytes(4, "little") + b"WEBPVP8 " + bytes(16), "a thumbnail of 32 bytes cannot be opened"),
+    ],
+)
+def test_pictures_that_are_no_thumbnails_are_refused(saved, data, message):
+    next((saved / "images").iterdir()).write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        ConceptDictionary.from_pretrained(saved)
+
+
+def test_a_picture_that_would_fill_the_memory_is_refused(saved, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match=r"a thumbnail of .* cannot be opened: .*decompression bomb"):
+        ConceptDictionary.from_pretrained(saved)
+
+
+def test_small_files_of_many_concepts_are_not_encoded_with(states, tmp_path, monkeypatch):
+    """What a file says of its size is cheap to write, and dear to believe."""
+    saved = ConceptDictionary.fit(states, SemiNMF(2, random_state=0)).save_pretrained(tmp_path / "d")
+    tensors = {"codes": np.ones((1, 3000), np.float32), "estimator.components_": np.ones((3000, 1), np.float32)}
+    save_file(tensors | {"error_shares": np.ones(3000)}, saved / "dictionary.safetensors")
+    edit(saved, lambda c: c.update(captions=["dog"], sample_ids=["0"]))
+    monkeypatch.setattr(SemiNMF, "transform", lambda *_: pytest.fail("it was encoded with"))
+    with pytest.raises(ValueError, match="3000 concepts of 1 samples, and no fit finds more"):
+        ConceptDictionary.from_pretrained(saved)
+
+
+def test_an_estimator_within_another_of_many_concepts_is_not_encoded_with(states, tmp_path, monkeypatch):
+    fitted = ConceptDictionary.fit(states, Whitened(SemiNMF(2, random_state=0)))
+    saved = fitted.save_pretrained(tmp_path / "d")
+    tensors = load_file(saved / "dictionary.safetensors")
+    tensors["estimator.estimator_.components_"] = np.ones((3000, 2), np.float32)
+    save_file(tensors, saved / "dictionary.safetensors")
+    monkeypatch.setattr(Whitened, "transform", lambda *_: pytest.fail("it was encoded with"))
+    with pytest.raises(ValueError, match="its SemiNMF has 3000 components, for 2 concepts"):
+        ConceptDictionary.from_pretrained(saved)
+
+
+def test_what_does_not_fit_into_memory_is_refused_like_other_damage(saved, monkeypatch):
+    def fail(*_):
+        raise MemoryError("for 10 TiB")
+
+    monkeypatch.setattr(SemiNMF, "transform", fail)
+    with pytest.raises(ValueError, match="is damaged: for 10 TiB"):
+        ConceptDictionary.from_pretrained(saved)
+
+
+def test_without_the_package_that_finds_its_word_it_is_read(dictionary, tmp_path, monkeypatch):
+    dictionary.manifest["inflections"] = "en"
+
+    def lacks(*_):
+        raise ImportError("inflections='en' needs the package simplemma")
+
+    monkeypatch.setattr("coxlmm.words.matching.require_options", lacks)
+    saved = dictionary.save_pretrained(tmp_path / "d")
+    assert ConceptDictionary.from_pretrained(saved).word == "dog"
+
+
 def test_no_change_of_one_byte_escapes_as_anything_else(saved_full, recwarn):
-    """Whatever a damaged byte makes of the files: a dictionary, or one kind of error."""
+    """Whatever a damaged byte makes of the files: a dictionary of which there is a report, or one kind of error."""
     rng = np.random.default_rng(0)
-    for name in ("config.json", "dictionary.safetensors"):
+    for name in ("config.json", "dictionary.safetensors", "images/00001.webp"):
         data = (saved_full / name).read_bytes()
         for position in rng.integers(0, min(len(data), 5000), 60):
             damaged = bytearray(data)
             damaged[position] = rng.integers(256)
             (saved_full / name).write_bytes(bytes(damaged))
             try:
-                ConceptDictionary.from_pretrained(saved_full)
+                loaded = ConceptDictionary.from_pretrained(saved_full)
             except ValueError as error:
                 assert str(saved_full) in str(error)  # noqa: PT017 (no error is fine, too)
+            else:
+                report_html(loaded)
         (saved_full / name).write_bytes(data)
 
 
