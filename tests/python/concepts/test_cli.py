@@ -303,7 +303,7 @@ def test_what_a_model_says_does_not_command_the_terminal(folder, fitted, tmp_pat
     assert r"\u001b]0;owned\u0007dog" in printed
     assert "\x1b" not in printed
     assert json.loads(run(*arguments, "--json").stdout)["caption"] == "a red dog\x1b[2J"
-    measuring = ["--images", folder / "images", "--n-images", 1, "--n-random", 1, "--model", folder / "model"]
+    measuring = ["--images", folder / "images", "--n-images", 1, "--n-random", 19, "--model", folder / "model"]
     printed = run("effects", saved, *measuring).stdout
     assert printed.count(r"\u001b]0;owned\u0007dog") == 3
     assert "\x1b" not in printed
@@ -312,7 +312,7 @@ def test_what_a_model_says_does_not_command_the_terminal(folder, fitted, tmp_pat
 def test_effects_of_a_dictionary_of_the_hub_need_a_place(folder, fitted, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(fitted[0]))
     monkeypatch.chdir(tmp_path)
-    arguments = ["effects", "me/dogs", "--images", folder / "images", "--n-images", 1, "--n-random", 1]
+    arguments = ["effects", "me/dogs", "--images", folder / "images", "--n-images", 1, "--n-random", 19]
     arguments += ["--model", folder / "model"]
     with monkeypatch.context() as patch:
         patch.setattr(LMM, "from_pretrained", lambda *_, **__: pytest.fail("the model is loaded"))
