@@ -8,6 +8,14 @@ from coxlmm.grounding import ImageHit, Word
 SIGNIFICANT = 0.05
 
 
+def is_chance(p_value: float, n_random: int) -> bool:
+    """Whether random directions do as much: some of them do, and more than one in 20.
+
+    What all of fewer than 19 directions stay below is not said to be chance: so few cannot tell.
+    """
+    return p_value > SIGNIFICANT and round(p_value * (1 + n_random)) > 1
+
+
 @dataclass(frozen=True)
 class Effect:
     """What removing a concept from the states changes in what the model says: :mod:`coxlmm.intervention`.
@@ -43,7 +51,7 @@ class Effect:
     @property
     def is_nothing(self) -> bool:
         """Whether removing the concept does no more than any change of that size would."""
-        return self.p_value > SIGNIFICANT
+        return is_chance(self.p_value, self.n_random)
 
     @property
     def is_specific(self) -> bool:

@@ -70,7 +70,7 @@ class ConceptDictionary:
         Of samples by their number: those that the report's sample browser shows.
     stability : ndarray, n_components, or None
         Of every concept the cosine with the concept that it is matched with in fits from other seeds, mean over seeds.
-    effects : list of Effect, n_components, or None
+    effects : list of Effect (None where it could not be measured), n_components, or None
     measures : dict
         JSON values: what :meth:`evaluate` found, for the model card.
     """
@@ -87,7 +87,7 @@ class ConceptDictionary:
     raw_words: list[list[Word]] = field(default_factory=list)
     thumbnails: dict[int, bytes] = field(default_factory=dict)
     stability: np.ndarray | None = None
-    effects: list[Effect] | None = None
+    effects: list[Effect | None] | None = None
     measures: dict[str, Any] = field(default_factory=dict)
     sample_words: list[str] | None = None
 

@@ -273,7 +273,7 @@ def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
         ) from error
     if isinstance(found, States):
         return found
-    return min((states for states in found.values() if len(states)), key=lambda states: states.positions[0])
+    return min((states for states in found.values() if len(states)), key=lambda one: (one.positions[0], _span(one)))
 
 
 def _span(states: States) -> tuple[int, int]:

@@ -9,7 +9,9 @@ import typer
 from coxlmm.cli.application import say, show
 from coxlmm.cli.options import AsJson, DeviceMap, Dictionary, Dtype, Model, directory_of, images_of, load_for
 
-NRandom = Annotated[int, typer.Option(help="Random directions to compare with, of either kind.", min=1)]
+NRandom = Annotated[
+    int, typer.Option(help="Random directions to compare with, of either kind; 19 are needed to tell.", min=19)
+]
 BranchesAtATime = Annotated[int, typer.Option("--batch-size", help="Captions written at a time.", min=1)]
 DirectionsSeed = Annotated[int, typer.Option("--seed", help="Seed of the random directions.")]
 
@@ -99,7 +101,8 @@ def effects(
     row = "{:>7}  {:>13}  {:>13}  {:>19}  {}"
     show("Divergence in nats and part of the captions changed, without a concept and by random changes as large:")
     show(row.format("concept", "without it", "any direction", "where states differ", ""))
-    for concept in sorted(loaded.concepts, key=lambda c: -c.effect.divergence):
+    measured = [concept for concept in loaded.concepts if concept.effect is not None]
+    for concept in sorted(measured, key=lambda c: -c.effect.divergence):
         e = concept.effect
         cells = [
             f"{divergence:.3g} {changed:>4.0%}"

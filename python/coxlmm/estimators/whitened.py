@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from coxlmm.estimators.base import ConceptEstimator
 from coxlmm.estimators.kmeans import KMeans
+from coxlmm.estimators.nmf import NMF
 from coxlmm.estimators.pca import PCA
 from coxlmm.estimators.samples import coordinates
 from coxlmm.estimators.semi_nmf import SemiNMF
@@ -34,8 +35,8 @@ class Whitened(ConceptEstimator):
     ----------
     estimator : ConceptEstimator, default=SemiNMF(l1=0.03)
         What decomposes the whitened samples: one whose samples are sums of concepts and nothing else (no
-        :class:`KMeans`, no :class:`PCA`). Its ``l1`` is in the unit of samples whose root mean square norm is 1. It is
-        cloned, not fitted itself.
+        :class:`KMeans`, no :class:`PCA`), of either sign (no :class:`NMF`). Its ``l1`` is in the unit of samples whose
+        root mean square norm is 1. It is cloned, not fitted itself.
     n_directions : int or None, default=None
         How many principal components are kept. None: as many as the estimator has components, if there are so many.
         With more, noise is enlarged too.
@@ -43,7 +44,7 @@ class Whitened(ConceptEstimator):
         0 only centres and leaves the small directions out; 1 gives all directions that are kept the same variance.
     random_state : int, RandomState instance or None, default=None
         Seeds the search for the principal components and the estimator, whatever its own ``random_state`` is. None
-        leaves the estimator its own.
+        takes the estimator's own for both.
     n_jobs : int or None, default=None
         Threads for the principal components. ``None`` and -1 use every core that this process may use.
 
@@ -96,7 +97,9 @@ class Whitened(ConceptEstimator):
         possible = max(1, min(n_samples - 1, n_features))
         inner = clone(self._inner())
         n_directions = min(inner.n_components, possible) if self.n_directions is None else self.n_directions
-        pca = PCA(n_directions, random_state=self._seed(), n_jobs=self.n_jobs)
+        own = getattr(inner, "random_state", None)
+        seed = self._seed() if self.random_state is not None else own
+        pca = PCA(n_directions, random_state=seed, n_jobs=self.n_jobs)
         scores = pca.fit_transform(X)
         variance = np.square(scores, dtype=np.float64).mean(axis=0)
         if not variance[0] > 0:
@@ -108,8 +111,8 @@ class Whitened(ConceptEstimator):
         self.directions_ = pca.components_
         self.mean_ = pca.mean_
         self.scales_ = scales.astype(scores.dtype)
-        if self.random_state is not None and hasattr(inner, "random_state"):
-            inner.random_state = self._seed()
+        if hasattr(inner, "random_state"):
+            inner.random_state = seed
         self.estimator_ = inner
         codes = self.estimator_.fit_transform(scores / self.scales_)
         self.components_ = (self.estimator_.components_ * self.scales_) @ self.directions_
@@ -122,11 +125,16 @@ class Whitened(ConceptEstimator):
         return codes @ self.components_ + self.mean_
 
     def _inner(self) -> ConceptEstimator:
-        return SemiNMF(l1=0.03) if self.estimator is None else self.estimator
+        return self.default_estimator() if self.estimator is None else self.estimator
+
+    @staticmethod
+    def default_estimator() -> SemiNMF:
+        """What decomposes whitened samples where no estimator is given."""
+        return SemiNMF(l1=0.03)
 
     def _check_parameters(self, n_samples: int, n_features: int) -> None:
         inner = self._inner()
-        if not isinstance(inner, ConceptEstimator) or isinstance(inner, (KMeans, PCA, Whitened)):
+        if not isinstance(inner, ConceptEstimator) or isinstance(inner, (KMeans, NMF, PCA, Whitened)):
             raise TypeError(
                 "estimator must be one whose samples are sums of concepts and nothing else, such as SemiNMF; got "
                 f"{inner!r}."

@@ -70,7 +70,7 @@ def name_of(estimator: Any) -> str:
 
 def parameters(estimator: Any, name: str) -> list[Any]:
     """The values of the parameters of this name, of an estimator and of estimators within it."""
-    return [value for key, value in estimator.get_params().items() if key.split("__")[-1] == name]
+    return [value for key, value in _explicit(estimator).get_params().items() if key.split("__")[-1] == name]
 
 
 def with_parameters(estimator: Any, **values: Any) -> Any:
@@ -81,12 +81,20 @@ def with_parameters(estimator: Any, **values: Any) -> Any:
     ValueError
         If there is no parameter of one of these names.
     """
-    copy = clone(estimator)
+    copy = _explicit(estimator)
     own = copy.get_params(deep=True)
     missing = [name for name in values if not parameters(copy, name)]
     if missing:
         raise ValueError(f"{copy!r} has no parameter {missing[0]!r}, nor has an estimator that it was given")
     return copy.set_params(**{key: values[key.split("__")[-1]] for key in own if key.split("__")[-1] in values})
+
+
+def _explicit(estimator: Any) -> Any:
+    """A copy in which an estimator that is left to its default is there."""
+    copy = clone(estimator)
+    if isinstance(copy, Whitened) and copy.estimator is None:
+        copy.set_params(estimator=copy.default_estimator())
+    return copy
 
 
 def l1_of_share(estimator: Any, X: np.ndarray, share: float) -> float:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 Figures = dict[str, float]
 
+# How near the states of one image are to each other, of their norm, in whatever precision the model computes.
+_SAME = 1e-2
+_EXTRACTED_ALIKE = ("word", "model_id", "revision", "layer", "stream", "position", "token", "normalized", "decoding")
+
 
 def evaluate(
     dictionary: ConceptDictionary,
@@ -106,14 +110,15 @@ def evaluate(
     Raises
     ------
     ValueError
-        If the states are not those of the fit, the held-out ones are of another layer, are among those of the fit, or
-        have no image where ``images`` are given.
+        If the states are not those of the fit, the held-out ones were extracted otherwise (layer, position, ...), are
+        among those of the fit, or have no image where ``images`` are given, or ``methods`` has the dictionary's own.
     ImportError
         If ``bert`` is given and ``bert-score`` is not installed.
     """
     if n_seeds < 1 or n_top < 1:
         raise ValueError(f"n_seeds and n_top must be at least 1, got {n_seeds} and {n_top}")
     require_fit(dictionary, states)
+    _require_alike(states, held_out)
     _require_unseen(states, held_out)
     left_out: dict[str, str] = {}
     judge, sizes = _judge(held_out, images, clip, bert, left_out)
@@ -121,9 +126,11 @@ def evaluate(
     own = name_of(dictionary.estimator)
     if methods is None:
         methods = baselines(states.X, dictionary.n_concepts, share_of_l1(dictionary.estimator, states.X))
-    others = {name: method for name, method in methods.items() if name != own}
+        methods = {name: method for name, method in methods.items() if name != own}
+    elif own in methods:
+        raise ValueError(f"{own!r} is what the dictionary's own method is called: give the other one another name")
     results: dict[str, list[Figures]] = {}
-    for name, method in {own: dictionary.estimator, **others}.items():
+    for name, method in {own: dictionary.estimator, **methods}.items():
         if progress is not None:
             progress(name)
         try:
@@ -178,20 +185,31 @@ def evaluate(
 
 
 def _require_unseen(states: States, held_out: States) -> None:
-    # Names alone do not tell: positions in a list begin with 0 in every list.
+    # Names alone do not tell: positions in a list begin with 0 in every list. States of the same image differ where it
+    # went through the model in another batch, by rounding; those of two images by far more.
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(states.sample_ids):
         rows.setdefault(name, []).append(row)
     seen = [
         name
         for name, x in zip(held_out.sample_ids, held_out.X, strict=True)
-        if any(np.array_equal(x, states.X[row]) for row in rows.get(name, ()))
+        if any(np.linalg.norm(x - states.X[row]) <= _SAME * np.linalg.norm(x) for row in rows.get(name, ()))
     ]
     if seen:
         raise ValueError(
             f"{len(seen)} of {len(held_out)} held-out samples were used in the fit, the first is {seen[0]!r}: give "
             f"states of images that the dictionary has not seen"
         )
+
+
+def _require_alike(states: States, held_out: States) -> None:
+    """Refuses held-out states that were not extracted as those of the fit were."""
+    for name in _EXTRACTED_ALIKE:
+        own, other = states.manifest.get(name), held_out.manifest.get(name)
+        if own is not None and other is not None and own != other:
+            raise ValueError(
+                f"the held-out states were not extracted as those of the fit were: {name} is {other!r}, and was {own!r}"
+            )
 
 
 def _judge(

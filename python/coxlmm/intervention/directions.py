@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from coxlmm.concept import SIGNIFICANT
+from coxlmm.concept import is_chance
 from coxlmm.dictionary import ConceptDictionary
 
 
@@ -54,7 +54,7 @@ def p_value(own: float, of_random: np.ndarray) -> float:
 
 def is_nothing(own: float, of_random: np.ndarray) -> bool:
     """Whether random directions do as much."""
-    return p_value(own, of_random) > SIGNIFICANT
+    return is_chance(p_value(own, of_random), len(of_random))
 
 
 def divergence(before: np.ndarray, after: np.ndarray) -> np.ndarray:

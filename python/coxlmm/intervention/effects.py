@@ -101,8 +101,8 @@ def measure_effects(
 
     Returns
     -------
-    list of Effect, n_components
-        Of a concept that no image activates, that nothing changes.
+    list of Effect or None, n_components
+        Of a concept that no image activates, that nothing changes; None where none of its activations comes out again.
 
     Raises
     ------
@@ -137,7 +137,8 @@ def measure_effects(
         if found == 0:
             raise ValueError(message)
         warnings.warn(f"{message} They are left out", stacklevel=3)
-    return [_effect(own, n_random) for own in trials]
+    lost = {k for places in ranks.values() for k in places} - {k for k, own in enumerate(trials) if own}
+    return [None if k in lost else _effect(own, n_random) for k, own in enumerate(trials)]
 
 
 def _ranks(dictionary: ConceptDictionary, n_images: int) -> dict[int, dict[int, int]]:

@@ -1,6 +1,7 @@
 """What a model says without a concept: beside forward passes of the tests' own, with hooks of their own."""
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from coxlmm import LMM, PCA, ConceptDictionary, KMeans, SemiNMF
 from coxlmm.cli import app
+from coxlmm.concept import Effect
 from coxlmm.generation import continued, editing, predict
 from coxlmm.intervention import branches
 from coxlmm.intervention.branches import Fork
@@ -528,10 +530,10 @@ def test_the_program_removes_a_concept(model, folder):
     dictionary = ConceptDictionary.from_pretrained(folder / "dictionary")
     sample, k = np.unravel_index(dictionary.codes.argmax(), dictionary.codes.shape)
     path = folder / "images" / dictionary.sample_ids[sample]
-    options = ["--concept", k, "--n-random", 2, "--model", folder / "model"]
+    options = ["--concept", k, "--n-random", 19, "--model", folder / "model"]
     result = run("intervene", folder / "dictionary", path, *options)
     assert result.exit_code == 0, result.output
-    expected = dictionary.intervene(model, path, int(k), n_random=2)
+    expected = dictionary.intervene(model, path, int(k), n_random=19)
     assert f"before  {expected.caption}" in result.stdout
     assert f"divergence {expected.divergence:.3g} nats" in result.stdout
     as_json = run("intervene", folder / "dictionary", path, *options, "--factor", 2, "--json")
@@ -546,19 +548,27 @@ def test_the_program_removes_a_concept(model, folder):
 
 
 def test_the_program_measures_effects_and_keeps_them(model, folder, tmp_path):
-    options = ["--images", folder / "images", "--n-images", 2, "--n-random", 2, "--model", folder / "model"]
+    options = ["--images", folder / "images", "--n-images", 2, "--n-random", 19, "--model", folder / "model"]
     result = run("effects", folder / "dictionary", "--out", tmp_path / "measured", *options)
     assert result.exit_code == 0, result.output
     assert ConceptDictionary.from_pretrained(folder / "dictionary").effects is None
     measured = ConceptDictionary.from_pretrained(tmp_path / "measured")
     expected = ConceptDictionary.from_pretrained(folder / "dictionary")
-    expected.measure_effects(model, folder / "images", n_images=2, n_random=2)
+    expected.measure_effects(model, folder / "images", n_images=2, n_random=19)
     for one, other in zip(measured.effects, expected.effects, strict=True):
         assert one.divergence == pytest.approx(other.divergence, rel=1e-3)
     largest = max(measured.concepts, key=lambda concept: concept.effect.divergence)
     first = result.stdout.splitlines()[2]
     assert first.split()[:2] == [str(largest.index), f"{largest.effect.divergence:.3g}"]
-    assert "no more than chance" in first
+    assert ("no more than chance" in first) == largest.effect.is_nothing
     nowhere = run("effects", folder / "dictionary", "--model", folder / "model")
     assert nowhere.exit_code == 1
     assert "there is no image of sample" in nowhere.stderr
+
+
+def test_few_random_directions_cannot_tell_what_is_beyond_chance():
+    few = Effect(5.0, 1.0, 0.1, 0.0, p_value=1 / 6, n_images=2, n_random=5)
+    assert not few.is_nothing  # all five did less, which says little, but not that it is chance
+    assert replace(few, p_value=2 / 6).is_nothing
+    assert not replace(few, p_value=1 / 20, n_random=19).is_nothing
+    assert replace(few, p_value=2 / 20, n_random=19).is_nothing

@@ -86,6 +86,15 @@ def test_one_seed_is_that_of_everything():
     np.testing.assert_array_equal(again, first)
 
 
+def test_without_a_seed_of_its_own_it_has_that_of_the_estimator():
+    # So wide that the principal components come from a random subspace.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1000, 1000)) * np.arange(1, 1001) ** -0.6
+    one, two = (Whitened(SemiNMF(20, random_state=3)).fit(X) for _ in range(2))
+    np.testing.assert_array_equal(one.components_, two.components_)
+    assert not np.array_equal(one.directions_, Whitened(SemiNMF(20, random_state=4)).fit(X).directions_)
+
+
 def test_more_components_than_directions_take_the_directions_that_there_are():
     X = mixtures(n_features=8)[0]
     assert Whitened(SemiNMF(12, random_state=0)).fit(X).directions_.shape == (8, 8)
@@ -103,7 +112,7 @@ def test_more_components_than_directions_take_the_directions_that_there_are():
         (Whitened(SemiNMF(3), n_directions=0), ValueError, "n_directions.*0"),
         (Whitened(SemiNMF(3), n_directions=33), ValueError, "n_directions=33 exceeds"),
         (Whitened(SemiNMF(601)), ValueError, "n_components=601 exceeds n_samples=600"),
-        (Whitened(NMF(3)), ValueError, "Negative values"),
+        (Whitened(NMF(3)), TypeError, "sums of concepts.*NMF"),
     ],
 )
 def test_parameters_out_of_their_domain(model, error, match):

@@ -1,6 +1,7 @@
 """Every figure of an evaluation is what it says, and what is missing is named."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,13 +156,21 @@ def test_states_must_be_those_of_the_fit_and_held_out_ones_others(dictionary, lm
         evaluate(dictionary, lmm, held_out, states)
     with pytest.raises(ValueError, match="5 of 5 held-out samples were used in the fit, the first is '1-3'"):
         evaluate(dictionary, lmm, states, states.subset(slice(3, 8)))
+    in_another_batch = states.subset(slice(3, 8))
+    in_another_batch.X = in_another_batch.X * np.float32(1 + 1e-5)
+    with pytest.raises(ValueError, match="5 of 5 held-out samples were used in the fit"):
+        evaluate(dictionary, lmm, states, in_another_batch)
     same_names = held_out.subset(slice(None))
     same_names.sample_ids = states.sample_ids[:20]  # positions in lists, say
     assert evaluate(dictionary, lmm, states, same_names, n_seeds=1, methods={}).results
-    other_layer = held_out.subset(slice(None))
-    other_layer.manifest["layer"] = 0
-    with pytest.raises(ValueError, match="of layer 0"):
-        evaluate(dictionary, lmm, states, other_layer, n_seeds=1)
+    for name, value in (("layer", 0), ("position", "word")):
+        other = held_out.subset(slice(None))
+        other.manifest[name] = value
+        own = replace(states, manifest={"position": "predicting", **states.manifest})
+        with pytest.raises(ValueError, match=f"not extracted as those of the fit were: {name} is {value!r}, and was"):
+            evaluate(dictionary, lmm, own, other, n_seeds=1)
+    with pytest.raises(ValueError, match="'semi_nmf' is what the dictionary's own method is called"):
+        evaluate(dictionary, lmm, states, held_out, methods={"semi_nmf": SemiNMF(2)})
     empty = held_out.subset(slice(None))
     empty.references[2] = ()
     with pytest.raises(ValueError, match="no reference caption: '2-2'"):
