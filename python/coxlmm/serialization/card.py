@@ -29,6 +29,10 @@ _COUNTS = {
     "without_word_in_caption": "left out: the model did not say the word",
     "unreadable": "left out: unreadable",
 }
+_STABILITY = "mean stability of its concepts, unused ones too (cosine, matched with other seeds)"
+_MEASURED_STABILITY = """\
+Stability in this table is only of concepts that a sample activates, and the mean over all pairs of seeds; the mean
+above it is of all concepts of this dictionary, against the other seeds."""
 _LIMITS = """\
 Concepts are directions that one decomposition found in the states of one layer and position; another seed, number of
 concepts or layer may find others. Their words are what the model's output embedding makes of a direction alone, and
@@ -123,7 +127,9 @@ def _decomposition(dictionary: ConceptDictionary, estimator: Mapping[str, Any]) 
     yield "relative squared error", f"{dictionary.relative_error:.4f}"
     yield "active concepts a sample", f"{dictionary.mean_active:.2f}"
     if dictionary.stability is not None:
-        yield "stability over seeds (matched cosine)", f"{dictionary.stability.mean():.3f}"
+        yield _STABILITY, f"{dictionary.stability.mean():.3f}"
+    localisation = dictionary.manifest.get("localisation")
+    yield "heat maps", quoted(localisation.get("method")) if isinstance(localisation, Mapping) else ""
 
 
 def _as_call(estimator: Mapping[str, Any]) -> str:
@@ -140,6 +146,8 @@ def _measures(dictionary: ConceptDictionary) -> Iterator[str]:
     if rows:
         yield "## Measures"
         yield _table(["", "value"], rows)
+        if any("`stability`" in name for name, _ in rows):
+            yield _MEASURED_STABILITY
 
 
 def _figures(value: Any, *names: str) -> Iterator[tuple[str, str]]:

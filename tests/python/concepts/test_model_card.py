@@ -117,6 +117,25 @@ def test_measures_are_a_table_with_their_spreads(dictionary, tmp_path):
     assert found["`n`"] == "`5`"
 
 
+def test_two_kinds_of_stability_are_told_apart(dictionary, tmp_path):
+    dictionary.stability = np.array([0.9, 0.8, 0.7, 0.0])
+    dictionary.measures = {"evaluation": {"figures": {"semi_nmf": {"stability": {"mean": 0.8}}}}}
+    card = card_of(dictionary, tmp_path)
+    found = {row[0]: row[1] for row in rows(card) if len(row) == 2}
+    assert found["mean stability of its concepts, unused ones too (cosine, matched with other seeds)"] == "0.600"
+    assert found["`evaluation` / `figures` / `semi_nmf` / `stability`"] == "0.800"
+    note = "Stability in this table is only of concepts that a sample activates"
+    assert note in card
+    dictionary.measures = {"note": "stability"}
+    assert note not in card_of(dictionary, tmp_path)
+
+
+def test_it_says_how_heat_maps_were_made(dictionary, tmp_path):
+    assert "| heat maps |" not in card_of(dictionary, tmp_path)
+    dictionary.manifest["localisation"] = {"method": "occlusion"}
+    assert ["heat maps", "`occlusion`"] in rows(card_of(dictionary, tmp_path))
+
+
 def test_concepts_are_ranked_and_say_what_was_found_of_them(dictionary, tmp_path):
     dictionary.stability = np.array([0.9, 0.8, 0.7, 0.6])
     dictionary.effects = [Effect(0.5, 0.5, 0.1, 0.1, p, 8, 4) for p in (0.01, 0.9, 0.01, 0.01)]
