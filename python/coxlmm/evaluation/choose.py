@@ -229,7 +229,7 @@ def _candidate(template: Any, k: int, l1: float, train: States, test: States, n_
         relative_error=Spread.of(fit.relative_error for fit in fits),
         held_out_error=Spread.of(errors),
         stability=Spread.of(stability(fit, [*fits[:i], *fits[i + 1 :]]) for i, fit in enumerate(fits)),
-        chance=Spread.of(chance(train.X if mean is None else train.X - mean, k, n_seeds)),
+        chance=Spread.of(chance(train.X, k, n_seeds, mean)),
         mean_active=Spread.of(np.count_nonzero(v > 0) / len(v) for v in codes),
         n_used=Spread.of(np.count_nonzero((fit.codes > 0).any(axis=0)) for fit in fits),
     )

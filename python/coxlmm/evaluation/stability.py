@@ -77,12 +77,13 @@ def stability(dictionary: ConceptDictionary, others: Sequence[ConceptDictionary]
     return float(found_again(dictionary, others)[_used(dictionary)].mean())
 
 
-def chance(X: np.ndarray, n_concepts: int, n_seeds: int) -> list[float]:
-    """The stability that states drawn at random would have as concepts, by seed.
+def chance(X: np.ndarray, n_concepts: int, n_seeds: int, mean: np.ndarray | None = None) -> list[float]:
+    """The stability that states drawn at random, less ``mean``, would have as concepts, by seed.
 
-    States of one layer have much in common, so that it is far above 0.
+    States of one layer have much in common, so that it is far above 0 where nothing is taken off them.
     """
-    drawn = [X[np.random.default_rng(seed).choice(len(X), n_concepts, replace=False)] for seed in range(n_seeds)]
+    rows = [np.random.default_rng(seed).choice(len(X), n_concepts, replace=False) for seed in range(n_seeds)]
+    drawn = [X[chosen] if mean is None else X[chosen] - mean for chosen in rows]
     means = np.array([[match_concepts(a, b, codes=False).similarities.clip(0).mean() for b in drawn] for a in drawn])
     return ((means.sum(axis=1) - means.diagonal()) / (n_seeds - 1)).tolist()
 

@@ -446,6 +446,10 @@ def test_images_that_are_others_are_left_out(model):
     with pytest.warns(UserWarning, match="They are left out"):
         dictionary.measure_effects(model, mixed, n_images=2, n_random=2)
     assert dictionary.effects[0].n_images == 1
+    with pytest.warns(UserWarning, match="They are left out"):
+        dictionary.measure_effects(model, mixed, n_images=1, n_random=2)
+    assert dictionary.effects[0] is None  # which is not to say that it has none
+    assert any(effect is not None for effect in dictionary.effects)
 
 
 def test_a_concept_that_nothing_activates_has_no_effect(model):
