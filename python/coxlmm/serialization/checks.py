@@ -18,7 +18,7 @@ from coxlmm.words import WordMatcher
 _KINDS = {
     **dict.fromkeys(("model_id", "revision", "prompt", "inflections", "segmentation"), str),
     **dict.fromkeys(("stream", "position", "token", "decoding", "dtype"), str),
-    **dict.fromkeys(("layer", "n_layers", "max_new_tokens", "batch_size"), Integral),
+    **dict.fromkeys(("layer", "n_layers", "max_new_tokens"), Integral),
 }
 _KINDS_OF_GROUNDING = {"n_words": Integral, "contrast": str, "word_filter": dict, "rank_of_word": Integral}
 _LARGEST_SIDE = 512  # pixels: thumbnails are much smaller, and what opens them trusts them to be
