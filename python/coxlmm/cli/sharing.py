@@ -88,5 +88,5 @@ def plot(
     from coxlmm import ConceptDictionary
 
     loaded = ConceptDictionary.from_pretrained(dictionary)
-    loaded.plot(concept or None, n_images=n_images, n_words=n_words, heat=heat, path=out)
+    loaded.plot(concepts=concept or None, n_images=n_images, n_words=n_words, heat=heat, path=out)
     say(f"figure: {out}")
