@@ -262,11 +262,19 @@ class ConceptDictionary:
             raise ValueError(f"codes must be n_samples x {self.n_concepts}, got an array of shape {V.shape}")
         return decoded(V, self.estimator)
 
-    def explain(self, lmm: "LMM", image: Any, *, n_concepts: int = 5, heat_maps: "HeatMaps" = "auto") -> "Explanation":
+    def explain(
+        self,
+        lmm: "LMM",
+        image: Any,
+        *,
+        n_concepts: int = 5,
+        heat_maps: "HeatMaps" = "auto",
+        word: str | None = None,
+    ) -> "Explanation":
         """The concepts behind the word in the model's caption of one image: see :func:`coxlmm.explanation.explain`."""
         from coxlmm.explanation import explain
 
-        return explain(self, lmm, image, n_concepts=n_concepts, heat_maps=heat_maps)
+        return explain(self, lmm, image, n_concepts=n_concepts, heat_maps=heat_maps, word=word)
 
     def evaluate(self, lmm: "LMM", states: States, held_out: States, **options: Any) -> "Evaluation":
         """Measures it beside baselines, chance and a ceiling: see :func:`coxlmm.evaluation.evaluate`."""
@@ -313,12 +321,12 @@ class ConceptDictionary:
 
     def plot(
         self,
-        concepts: Sequence[int] | None = None,
+        path: str | os.PathLike[str] | None = None,
         *,
+        concepts: Sequence[int] | None = None,
         n_images: int = 5,
         n_words: int = 5,
         heat: bool = False,
-        path: str | os.PathLike[str] | None = None,
     ) -> "Figure":
         """A figure of matplotlib with the concepts' images and words: see :func:`coxlmm.plots.concepts_figure`."""
         from coxlmm.plots import concepts_figure

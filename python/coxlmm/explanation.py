@@ -148,7 +148,7 @@ class Explanation:
         for a in self.concepts:
             words = ", ".join(word.text for word in a.concept.words[:6])
             part = f"{a.share_of_reconstruction:.0%} of the reconstruction"
-            lines.append(f"  {a.share:4.0%}  concept {a.concept.index:<3d} {words}{' - ' if words else ''}{part}")
+            lines.append(f"  {a.share:4.0%}  concept {a.concept.index:<3d} {words}{' · ' if words else ''}{part}")
         more = self.n_active - len(self.concepts)
         sizes = np.abs(self.activations, dtype=np.float64)
         shown = sum(active.share for active in self.concepts)
@@ -168,7 +168,13 @@ class Explanation:
 
 
 def explain(
-    dictionary: ConceptDictionary, lmm: "LMM", image: Any, *, n_concepts: int = 5, heat_maps: HeatMaps = "auto"
+    dictionary: ConceptDictionary,
+    lmm: "LMM",
+    image: Any,
+    *,
+    n_concepts: int = 5,
+    heat_maps: HeatMaps = "auto",
+    word: str | None = None,
 ) -> Explanation:
     """Captions an image and decomposes the state that predicts the dictionary's word.
 
@@ -188,6 +194,8 @@ def explain(
     heat_maps : {"auto", "states", "gradient", "occlusion"} or None
         How to find where in the image each of them is: see :mod:`coxlmm.localisation`. "auto" is the method that was
         found most faithful, where the model has what it takes; ``without_heat`` says what it lacks otherwise.
+    word : str, optional
+        Which of the words that share the dictionary. Default: the one that comes first in the caption.
 
     Raises
     ------
@@ -201,7 +209,7 @@ def explain(
     if n_concepts < 1:
         raise ValueError(f"n_concepts must be at least 1, got {n_concepts}")
     methods = [] if heat_maps is None else methods_of(dictionary, heat_maps)
-    states = states_of(dictionary, lmm, image)
+    states = states_of(dictionary, lmm, image, word)
     codes = dictionary.encode(states)
     x = states.X.astype(np.float64)
     decoded = dictionary.decode(codes.astype(np.float64))
@@ -249,9 +257,10 @@ def explain(
     )
 
 
-def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
+def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any, word: str | None = None) -> States:
     """The state of one image, extracted as those that the dictionary was fitted to were; all of them where it is of
-    every visual token. Its manifest has the word, where several share the dictionary.
+    every visual token. Its manifest has the word, where several share the dictionary: ``word``, or whichever comes
+    first.
 
     Raises
     ------
@@ -260,15 +269,20 @@ def states_of(dictionary: ConceptDictionary, lmm: "LMM", image: Any) -> States:
     """
     require_origin(dictionary, lmm)
     options = options_of(dictionary.manifest)
+    wanted = dictionary.word
+    if word is not None:
+        if word not in dictionary.words_of_interest:
+            raise ValueError(f"the dictionary is not of the word {word!r}, but of {dictionary.word!r}")
+        wanted = word
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*there are no states of it")  # one of the words is enough
-            found = lmm.extract([image], dictionary.word, batch_size=1, on_error="raise", workers=0, **options)
+            found = lmm.extract([image], wanted, batch_size=1, on_error="raise", workers=0, **options)
     except WordNotFoundError as error:
         limit = {key: options[key] for key in ("max_new_tokens",) if key in options}
         raise WordNotFoundError(
             f"the model's caption of the image, {lmm.caption([image], **limit)[0]!r}, does not contain the word "
-            f"{dictionary.word!r}: a dictionary explains the state that predicts its word, so give an image for which "
+            f"{wanted!r}: a dictionary explains the state that predicts its word, so give an image for which "
             f"the model uses it"
         ) from error
     if isinstance(found, States):

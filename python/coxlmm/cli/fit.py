@@ -111,6 +111,10 @@ def fit(
         )
     if stability:
         dictionary.measure_stability(loaded, stability)
+        say(
+            f"other seeds find a concept again at a cosine of {dictionary.stability.mean():.2f} on average, "
+            f"{dictionary.stability.min():.2f} at the least"
+        )
     lmm = load_for(dictionary.manifest, model, dtype, device_map, "dictionary")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

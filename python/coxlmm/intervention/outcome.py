@@ -147,7 +147,9 @@ class Intervention:
             f"    in any direction            {self._beside(self.random)}",
             f"    in which the states differ  {self._beside(self.matched)}",
         ]
-        if self.is_nothing:
+        if self.activation == 0 and not self.add:
+            lines.append("  The concept is not active in this image, and nothing was changed; add=1 puts it in.")
+        elif self.is_nothing:
             lines.append("  It does no more than chance: any change of that size.")
         return "\n".join(lines)
 

@@ -35,7 +35,7 @@ def methods_of(dictionary: ConceptDictionary, choice: Method | Literal["auto"]) 
         If there is no such method, or none for the dictionary.
     """
     if choice != "auto" and choice not in METHODS:
-        raise ValueError(f"the method of heat maps must be auto or one of {', '.join(METHODS)}, got {choice!r}")
+        raise ValueError(f"the method of heat maps must be auto, None or one of {', '.join(METHODS)}, got {choice!r}")
     if dictionary.manifest.get("position") != "visual":
         return ["gradient", "states"] if choice == "auto" else [choice]
     if choice not in ("auto", "states"):

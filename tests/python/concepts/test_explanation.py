@@ -161,7 +161,7 @@ def test_maps_are_made_unless_they_are_not_wanted(dog_dictionary, lmm, speaker):
     assert explanation.heat_method == "gradient"
     without = dog_dictionary.explain(lmm, speaker.images[0], heat_maps=None)
     assert without.heat_method is without.without_heat is without.concepts[0].heat is None
-    with pytest.raises(ValueError, match="must be auto or one of states, gradient, occlusion, got 'saliency'"):
+    with pytest.raises(ValueError, match="must be auto, None or one of states, gradient, occlusion, got 'saliency'"):
         dog_dictionary.explain(lmm, speaker.images[0], heat_maps="saliency")
 
 
@@ -212,3 +212,8 @@ def test_of_several_words_the_first_is_explained(lmm, speaker):
     for explanation, word, row in zip(explained, ("dog", "blue", "cat"), (0, 0, 0), strict=True):
         codes = dictionary.encode(states[word])[row]
         np.testing.assert_allclose(explanation.activations, codes, atol=1e-4)
+    other = dictionary.explain(lmm, speaker.images[2], word="dog")
+    assert (other.word, other.caption[slice(*other.span)]) == ("dog", "dog")
+    assert other.position > explained[1].position
+    with pytest.raises(ValueError, match=r"not of the word 'horse', but of \['dog', 'blue', 'cat'\]"):
+        dictionary.explain(lmm, speaker.images[2], word="horse")

@@ -314,7 +314,7 @@ def test_a_concept_that_the_image_does_not_have_has_no_effect(model):
     assert removed.divergence == 0
     assert not removed.caption_changed
     assert removed.is_nothing
-    assert "no more than chance" in str(removed)
+    assert "not active in this image, and nothing was changed" in str(removed)
     put_in = dictionary.intervene(model, picture, k, add=2.0, n_random=3)
     assert put_in.divergence > 0
     assert put_in.size > 0

@@ -299,7 +299,7 @@ def test_localise_says_what_is_missing(tiny, dictionary):
     with pytest.raises(ValueError, match="not grounded yet"):
         dictionary.localise(lmm, images=IMAGES)
     dictionary.ground(lmm, images=IMAGES, n_images=1, n_words=1)
-    with pytest.raises(ValueError, match="must be auto or one of states, gradient, occlusion, got 'rollout'"):
+    with pytest.raises(ValueError, match="must be auto, None or one of states, gradient, occlusion, got 'rollout'"):
         dictionary.localise(lmm, images=IMAGES, method="rollout")
 
 

@@ -57,7 +57,7 @@ def test_every_concept_has_a_panel_with_its_words_and_images(dictionary):
 
 
 def test_chosen_concepts_come_in_the_order_of_the_choice(dictionary):
-    assert list(panels(dictionary.plot([2, 0]))) == [2, 0]
+    assert list(panels(dictionary.plot(concepts=[2, 0]))) == [2, 0]
 
 
 def test_nothing_overlaps_or_leaves_the_figure(dictionary):
@@ -81,7 +81,7 @@ def test_nothing_overlaps_or_leaves_the_figure(dictionary):
 def test_images_keep_their_proportions(dictionary):
     wide = thumbnail(noise_image(0).resize((160, 40)))
     object.__setattr__(dictionary.images[0][0], "thumbnail", wide)
-    x0, x1, y0, y1 = images(dictionary.plot([0]))[0].get_extent()
+    x0, x1, y0, y1 = images(dictionary.plot(concepts=[0]))[0].get_extent()
     assert (x1 - x0) / (y1 - y0) == pytest.approx(4)
 
 
@@ -89,7 +89,7 @@ def test_images_stand_upright(dictionary, tmp_path):
     half = np.zeros((100, 100, 3), dtype=np.uint8)
     half[:50, :, 0] = half[50:, :, 2] = 255  # red above blue
     object.__setattr__(dictionary.images[0][0], "thumbnail", thumbnail(Image.fromarray(half)))
-    dictionary.plot([0], n_images=1, path=tmp_path / "a.png")
+    dictionary.plot(concepts=[0], n_images=1, path=tmp_path / "a.png")
     drawn = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
     rows = [np.flatnonzero((drawn[..., own] > 200).any(axis=1) & (drawn[..., other] < 60).any(axis=1)) for own, other
             in ((0, 2), (2, 0))]  # fmt: skip
@@ -99,8 +99,8 @@ def test_images_stand_upright(dictionary, tmp_path):
 def test_heat_lies_over_the_image_it_is_of(dictionary):
     heat = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
     object.__setattr__(dictionary.images[1][1], "heat", heat)
-    assert len(images(dictionary.plot([1], n_images=3))) == 3
-    shown = images(dictionary.plot([1], n_images=3, heat=True))
+    assert len(images(dictionary.plot(concepts=[1], n_images=3))) == 3
+    shown = images(dictionary.plot(concepts=[1], n_images=3, heat=True))
     assert len(shown) == 4
     np.testing.assert_array_equal(shown[2].get_array(), heat)
     assert shown[2].get_extent() == shown[1].get_extent()
@@ -109,10 +109,10 @@ def test_heat_lies_over_the_image_it_is_of(dictionary):
 
 @pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF")])
 def test_the_name_says_the_format_and_the_bytes_are_the_same_every_time(dictionary, tmp_path, name, start):
-    dictionary.plot([0], n_images=1, path=tmp_path / name)
+    dictionary.plot(concepts=[0], n_images=1, path=tmp_path / name)
     data = (tmp_path / name).read_bytes()
     assert data.startswith(start)
-    dictionary.plot([0], n_images=1, path=tmp_path / "new" / name)
+    dictionary.plot(concepts=[0], n_images=1, path=tmp_path / "new" / name)
     assert (tmp_path / "new" / name).read_bytes() == data
 
 
@@ -125,8 +125,8 @@ def test_a_picture_has_the_resolution_of_print(dictionary, tmp_path):
 def test_foreign_text_is_text(dictionary, tmp_path, usetex):
     dictionary.words[0] = [Word(HOSTILE, 2.0), Word("two\nlines\0", 1.0), Word("\udce9$a$", 0.5)]
     with matplotlib.rc_context({"text.usetex": usetex}):
-        dictionary.plot([0], n_images=0, path=tmp_path / "a.png")
-        dictionary.plot([0], n_images=0, path=tmp_path / "a.svg")
+        dictionary.plot(concepts=[0], n_images=0, path=tmp_path / "a.png")
+        dictionary.plot(concepts=[0], n_images=0, path=tmp_path / "a.svg")
     root = ElementTree.parse(tmp_path / "a.svg").getroot()
     assert not root.findall(".//{*}script")
     said = " ".join(element.text for element in root.findall(".//{*}text"))
@@ -137,22 +137,22 @@ def test_words_of_other_scripts_are_drawn_or_what_is_missing_is_said(dictionary,
     nowhere = "\U00012345"  # cuneiform
     dictionary.words[0] = [Word("犬", 1.0), Word(nowhere, 0.5)]
     with pytest.warns(UserWarning, match=f"no font that is installed has .*{nowhere}.* boxes in .*a.png: ") as caught:
-        dictionary.plot([0], n_images=0, path=tmp_path / "a.png")
+        dictionary.plot(concepts=[0], n_images=0, path=tmp_path / "a.png")
     assert len(caught) == 1
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dictionary.plot([0], n_images=0, path=tmp_path / "a.svg")
+        dictionary.plot(concepts=[0], n_images=0, path=tmp_path / "a.svg")
     assert f"犬, {nowhere}" in (tmp_path / "a.svg").read_text()
 
 
 def test_settings_of_the_reader_neither_change_nor_count(dictionary, tmp_path):
-    dictionary.plot([0], n_images=2, path=tmp_path / "a.png")
+    dictionary.plot(concepts=[0], n_images=2, path=tmp_path / "a.png")
     own = {"image.origin": "lower", "figure.autolayout": True, "savefig.dpi": 30, "savefig.bbox": "tight",
            "font.size": 30, "image.interpolation": "nearest"}  # fmt: skip
     with matplotlib.rc_context(own):
         before = dict(matplotlib.rcParams)
-        dictionary.plot([0], n_images=2, path=tmp_path / "b.png")
+        dictionary.plot(concepts=[0], n_images=2, path=tmp_path / "b.png")
         assert dict(matplotlib.rcParams) == before
     assert (tmp_path / "b.png").read_bytes() == (tmp_path / "a.png").read_bytes()
 
@@ -160,7 +160,7 @@ def test_settings_of_the_reader_neither_change_nor_count(dictionary, tmp_path):
 def test_pyplot_is_not_needed(dictionary, tmp_path):
     saved = dictionary.save_pretrained(tmp_path / "saved")
     code = (
-        f"import sys; from coxlmm import ConceptDictionary as D; D.from_pretrained({str(saved)!r}).plot([0], "
+        f"import sys; from coxlmm import ConceptDictionary as D; D.from_pretrained({str(saved)!r}).plot(concepts=[0], "
         f"path={str(tmp_path / 'a.pdf')!r}); print('matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
