@@ -187,6 +187,7 @@ def _without_folders(dictionary: ConceptDictionary) -> dict[str, Any]:
     if source is not None:
         name = source.get("path", source.get("name")) if isinstance(source, dict) else source
         manifest["source"] = {"name": last_part(name)} if isinstance(name, str) else {}
+    manifest.pop("unreadable", None)  # paths, with the reasons
     return manifest
 
 

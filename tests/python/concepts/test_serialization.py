@@ -583,9 +583,11 @@ def test_folders_of_the_machine_are_not_shared(dictionary, tmp_path, monkeypatch
     (tmp_path / "secret" / "llava").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     dictionary.manifest |= {"model_id": model, "source": source}
+    dictionary.manifest["unreadable"] = [{"id": "/home/someone/photos/broken.png", "reason": "cannot be read"}]
     saved = dictionary.save_pretrained(tmp_path / "d")
     assert not any(b"secret" in data for data in files(saved).values())
     loaded = ConceptDictionary.from_pretrained(saved)
+    assert "unreadable" not in loaded.manifest
     assert loaded.manifest["source"] == ({} if "folders" in source else {"name": "photos"})
     assert loaded.manifest["model_id"] == "llava"
     # Somebody else's model of that name is not the one.
