@@ -15,7 +15,8 @@ FACTORS = ("tint", "background", "companion", "order", "place", "kind", "style")
 # Where to look: the states that predict the word, in whose layers the prediction forms, and the mean over the visual
 # tokens, in early and middle layers.
 PLACES = {"predicting": (25, 29), "visual-mean": (9, 20)}
-# What is reported first, measured beside the others: see the README.
+# What is reported first, beside the others: chosen by the recovery of "dog" scenes, so that it flatters those a little;
+# "cat" had no say in it.
 HEADLINE = ("visual-mean", 9, "whitened_semi_nmf")
 
 
@@ -53,7 +54,7 @@ class Setting:
 def settings(
     position: str, layer: int, train: "States", test: "States", l1_share: float, n_seeds: int
 ) -> Iterator[Setting]:
-    """Semi-NMF as in the paper with 20 and 30 concepts, and whitened with 30.
+    """Semi-NMF as in the paper with 20 and 30 concepts, and whitened with 30 and 40.
 
     ``l1_share`` is the penalty in proportion to the states: see :func:`coxlmm.evaluation.baselines.l1_of_share`.
     """
@@ -66,6 +67,7 @@ def settings(
         "semi_nmf": SemiNMF(20, l1=l1),
         "semi_nmf_30": SemiNMF(30, l1=l1),
         "whitened_semi_nmf": Whitened(SemiNMF(30, l1=0.03)),
+        "whitened_semi_nmf_40": Whitened(SemiNMF(40, l1=0.03)),
     }
     known, known_too = factors_of(train), factors_of(test)
     for name, estimator in methods.items():

@@ -17,7 +17,7 @@ from coxlmm.evaluation import Recovery, Spread, ValueRecovery
 def out(demo_lmm, demo_model_cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     (out / model.NAME).symlink_to(Path(demo_model_cache["XDG_CACHE_HOME"]) / "coxlmm" / model.NAME)
-    options = ["--word", "dog", "--n-train", "40", "--n-test", "32", "--n-seeds", "2", "--out", str(out)]
+    options = ["--word", "dog", "--n-train", "48", "--n-test", "40", "--n-seeds", "2", "--out", str(out)]
     command = [sys.executable, "-m", "coxlmm.demo.evaluate", *options]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -56,7 +56,7 @@ def test_recovery_has_the_worlds_factors_at_both_positions_beside_the_papers_set
     assert {(s["position"], s["layer"]) for s in settings} == {
         (position, layer) for position, layers in recovery.PLACES.items() for layer in layers
     }
-    assert {s["method"] for s in settings} == {"semi_nmf", "semi_nmf_30", "whitened_semi_nmf"}
+    assert {s["method"] for s in settings} == {"semi_nmf", "semi_nmf_30", "whitened_semi_nmf", "whitened_semi_nmf_40"}
     named = written["settings"]["recovery"]
     (first,) = [s for s in settings if all(s[key] == value for key, value in named.items())]
     assert first["factors"] == recovered
@@ -64,7 +64,7 @@ def test_recovery_has_the_worlds_factors_at_both_positions_beside_the_papers_set
 
 def test_plots_and_states_are_left_and_these_are_used_again(out):
     assert all((out / f"{kind}-dog-29.png").stat().st_size > 10_000 for kind in ("evaluation", "choice"))
-    shown = list(islice(world.scenes("test", count(), "dog"), 72))
+    shown = list(islice(world.scenes("test", count(), "dog"), 88))
     wanted = ("dog", "visual-mean", [9, 20])
     path = out / "states-dog-visual-mean"
     kept = evaluate._states(None, *wanted, shown, path, Console())  # no model: nothing is extracted
