@@ -104,7 +104,7 @@ def match_concepts(
     if codes:
         V, W = _shared_activations(a, b)
         n_samples = len(V)
-        similarity = _cosines((V - V.mean(axis=0)).T, (W - W.mean(axis=0)).T)
+        similarity = cosines((V - V.mean(axis=0)).T, (W - W.mean(axis=0)).T)
     else:
         U, T = (_matrix(d.components if isinstance(d, ConceptDictionary) else d, "concept vectors") for d in (a, b))
         if U.shape[1] != T.shape[1]:
@@ -113,7 +113,7 @@ def match_concepts(
                 f"activations over shared samples, codes=True"
             )
         n_samples = None
-        similarity = _cosines(U, T)
+        similarity = cosines(U, T)
     if absolute:
         similarity = np.abs(similarity)
     rows, columns = linear_sum_assignment(similarity, maximize=True)
@@ -173,10 +173,12 @@ def _matrix(values: ArrayLike, what: str) -> np.ndarray:
     return matrix
 
 
-def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.clip(_unit_rows(a) @ _unit_rows(b).T, -1, 1)
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Of every row of ``a`` with every row of ``b``; 0 with a row of zeros."""
+    return np.clip(unit_rows(a) @ unit_rows(b).T, -1, 1)
 
 
-def _unit_rows(a: np.ndarray) -> np.ndarray:
+def unit_rows(a: np.ndarray) -> np.ndarray:
+    """The rows of ``a``, of floats, at unit length; a row of zeros stays one."""
     norms = np.linalg.norm(a, axis=1, keepdims=True)
     return np.divide(a, norms, out=np.zeros_like(a), where=norms > 0)

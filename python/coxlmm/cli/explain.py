@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from coxlmm.cli.application import say, show
-from coxlmm.cli.options import DeviceMap, Dictionary, Dtype, HeatMaps, Model, load_for
+from coxlmm.cli.options import DeviceMap, Dictionary, Dtype, HeatMaps, ImageFile, Model, load_for, require_image
 
 
 def explain(
     dictionary: Dictionary,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
+    image: ImageFile,
     model: Model = None,
     n_concepts: Annotated[int, typer.Option(help="Concepts named, at most.", min=1)] = 5,
     heat_maps: HeatMaps = "auto",
@@ -26,8 +26,7 @@ def explain(
     from coxlmm.report import write_explanation
 
     loaded = ConceptDictionary.from_pretrained(dictionary)
-    if not image.is_file():
-        raise FileNotFoundError(f"there is no image {image}")
+    require_image(image)
     lmm = load_for(loaded.manifest, model, dtype, device_map, "dictionary")
     method = None if heat_maps == "none" or not (out or as_json) else heat_maps
     explanation = loaded.explain(lmm, image, n_concepts=n_concepts, heat_maps=method)

@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from coxlmm.cli.application import say, show
-from coxlmm.cli.options import AsJson, DeviceMap, Dictionary, Dtype, Model, directory_of, images_of, load_for
+from coxlmm.cli.options import (
+    AsJson,
+    DeviceMap,
+    Dictionary,
+    Dtype,
+    ImageFile,
+    Model,
+    directory_of,
+    images_of,
+    load_for,
+    require_image,
+)
 
 NRandom = Annotated[
     int, typer.Option(help="Random directions to compare with, of either kind; 19 are needed to tell.", min=19)
@@ -18,7 +29,7 @@ DirectionsSeed = Annotated[int, typer.Option("--seed", help="Seed of the random 
 
 def intervene(
     dictionary: Dictionary,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
+    image: ImageFile,
     concept: Annotated[int, typer.Option(help="The concept's number.", min=0)],
     factor: Annotated[
         float | None, typer.Option(help="What its activation is multiplied with. Default: 0, which removes it.")
@@ -44,8 +55,7 @@ def intervene(
     from coxlmm import ConceptDictionary
 
     loaded = ConceptDictionary.from_pretrained(dictionary)
-    if not image.is_file():
-        raise FileNotFoundError(f"there is no image {image}")
+    require_image(image)
     lmm = load_for(loaded.manifest, model, dtype, device_map, "dictionary")
     intervention = loaded.intervene(
         lmm,

@@ -17,6 +17,7 @@ Dictionary = Annotated[
     str, typer.Argument(metavar="DICTIONARY", help="Directory that fit wrote, or a repository of the hub, user/name.")
 ]
 StatesDirectory = Annotated[Path, typer.Argument(metavar="STATES", help="Directory that extract wrote.")]
+ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")]
 Word = Annotated[str, typer.Option(help="The word of interest.")]
@@ -80,6 +81,12 @@ def images_of(path: str | None, source: Mapping[str, Any] | None) -> Any:
     if path is not None:
         return open_source(path)
     return None if source is None else open_source(source["path"], images=source.get("images"))
+
+
+def require_image(path: Path) -> None:
+    """Raises FileNotFoundError if there is no such file, before a model is loaded to look at it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no image {path}")
 
 
 def states_at(path: str | os.PathLike[str]) -> "States":

@@ -189,7 +189,7 @@ def _measured(
     dictionary = ConceptDictionary.fit(train, SemiNMF(n_concepts, l1=l1, random_state=0))
 
     def image_of(sample_id: str) -> Any:
-        return world.scene(SPLIT, int(sample_id.split("-")[1])).image
+        return world.scene_of(sample_id).image
 
     with console.status("evaluating") as status:
         evaluation = evaluate(

@@ -82,10 +82,5 @@ def headline(found: Sequence[Setting]) -> Setting:
 
 def factors_of(states: "States") -> dict[str, list[str]]:
     """What is true of the scene of each row, seen from the word's object."""
-    known = [world.scene(*_split_and_number(name)).factors(states.manifest["word"]) for name in states.sample_ids]
+    known = [world.scene_of(name).factors(states.manifest["word"]) for name in states.sample_ids]
     return {factor: [one[factor] for one in known] for factor in FACTORS}
-
-
-def _split_and_number(sample_id: str) -> tuple[str, int]:
-    split, number = sample_id.split("-")
-    return split, int(number)

@@ -140,6 +140,12 @@ def scene(split: str, index: int) -> Scene:
     return Scene(split, index, tuple(objects), list(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))])
 
 
+def scene_of(scene_id: str) -> Scene:
+    """The scene that has this :attr:`Scene.id`."""
+    split, index = scene_id.split("-")
+    return scene(split, int(index))
+
+
 def scenes(split: str, indices: Iterable[int], word: str | None = None) -> Iterator[Scene]:
     """The scenes of ``split`` at ``indices``; with ``word``, only those that show it. Nothing is drawn before
     ``Scene.image`` is asked for."""

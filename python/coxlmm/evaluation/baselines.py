@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, clone
 
 from coxlmm.estimators import NMF, PCA, KMeans, LargestNorm, SemiNMF, Whitened
 from coxlmm.estimators.sparse import SparseEstimator
+from coxlmm.matching import unit_rows
 
 _NAMES = {"SemiNMF": "semi_nmf", "LargestNorm": "simple", "PCA": "pca", "KMeans": "kmeans", "NMF": "nmf"}
 
@@ -139,7 +140,7 @@ def baselines(X: np.ndarray, n_components: int, share: float) -> dict[str, Any]:
 def random_directions(n: int, n_features: int, seed: int) -> np.ndarray:
     """Directions drawn uniformly, unit length, n x n_features."""
     drawn = np.random.default_rng(seed).standard_normal((n, n_features))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return unit_rows(drawn).astype(np.float32)
 
 
 def noise_images(sizes: Iterable[tuple[int, int]], seed: int) -> Iterable[Image.Image]:

@@ -10,6 +10,7 @@ from coxlmm.evaluation.spread import Spread
 from coxlmm.figures import MISSING, fonts_of, matplotlib_figure, one_line, own_settings, require_format, save_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from coxlmm.evaluation.choose import Candidate, Choice
@@ -92,15 +93,25 @@ def _bars(evaluation: "Evaluation") -> "Figure":
         axes.tick_params(axis="x", labelsize=7)
         axes.grid(axis="x", color="#e5e5e5", linewidth=0.7)
         axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+        _open(axes)
     settings = evaluation.settings
-    title = one_line(
+    _entitle(
+        figure,
         f"{settings.get('word')!r} in {settings.get('model')}, layer {settings.get('layer')}: "
-        f"mean and standard deviation over {settings.get('n_seeds')} seeds"
+        f"mean and standard deviation over {settings.get('n_seeds')} seeds",
     )
-    figure.suptitle(title, fontsize=10, fontfamily=fonts_of(title))
     return figure
+
+
+def _open(axes: "Axes") -> None:
+    """Leaves out the lines above and at the right."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _entitle(figure: "Figure", title: str) -> None:
+    title = one_line(title)
+    figure.suptitle(title, fontsize=10, fontfamily=fonts_of(title))
 
 
 def _color(evaluation: "Evaluation", method: str) -> str:
@@ -156,16 +167,15 @@ def _lines(choice: "Choice") -> "Figure":
             axes.minorticks_off()
         axes.tick_params(labelsize=7)
         axes.grid(color="#e5e5e5", linewidth=0.7)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+        _open(axes)
         if i == 0:
             axes.legend(fontsize=7, frameon=False)
     settings = choice.settings
-    title = one_line(
+    _entitle(
+        figure,
         f"{settings.get('word')!r}, layer {settings.get('layer')}: mean and standard deviation over "
-        f"{settings.get('n_seeds')} seeds"
+        f"{settings.get('n_seeds')} seeds",
     )
-    figure.suptitle(title, fontsize=10, fontfamily=fonts_of(title))
     return figure
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from coxlmm.concept import is_chance
 from coxlmm.dictionary import ConceptDictionary
+from coxlmm.matching import unit_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ def isotropic_directions(n_features: int, n: int, seed: int) -> np.ndarray:
 
     A state has many features, and most directions mean little to the layers above.
     """
-    return _normalized(np.random.default_rng(seed).standard_normal((n, n_features)))
+    return unit_rows(np.random.default_rng(seed).standard_normal((n, n_features)))
 
 
 def matched_directions(dictionary: ConceptDictionary, n: int, seed: int) -> np.ndarray:
@@ -40,7 +41,7 @@ def matched_directions(dictionary: ConceptDictionary, n: int, seed: int) -> np.n
     """
     codes = dictionary.codes.astype(np.float64)
     weights = np.random.default_rng(seed).standard_normal((n, len(codes))) @ (codes - codes.mean(axis=0))
-    return _normalized(weights @ dictionary.components.astype(np.float64))
+    return unit_rows(weights @ dictionary.components.astype(np.float64))
 
 
 def p_value(own: float, of_random: np.ndarray) -> float:
@@ -77,8 +78,3 @@ def divergence(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     p = np.exp(before)
     # Rounding may leave a negative number where both are the same.
     return np.maximum(0.0, (before - after) @ p)
-
-
-def _normalized(directions: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions / np.where(norms > 0, norms, 1.0)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from coxlmm.dictionary import ConceptDictionary
 from coxlmm.grounding import ImageHit
+from coxlmm.matching import cosines
 from coxlmm.report.captions import Captions
 from coxlmm.report.pictures import Pictures, heat_uri
 
@@ -74,13 +75,11 @@ def as_script(data: Any) -> Markup:
 def similar_concepts(components: np.ndarray, n: int = _SIMILAR) -> list[list[tuple[int, float]]]:
     """For each concept the others of largest cosine, above zero, with it."""
     U = np.asarray(components, dtype=np.float64)
-    norms = np.linalg.norm(U, axis=1, keepdims=True)
-    U = U / np.where(norms > 0, norms, 1)
-    cosines = U @ U.T
-    np.fill_diagonal(cosines, -1)
-    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :n]
+    similarity = cosines(U, U)
+    np.fill_diagonal(similarity, -1)
+    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :n]
     return [
-        [(int(other), _rounded(cosines[k, other], 3)) for other in row if cosines[k, other] > 0]
+        [(int(other), _rounded(similarity[k, other], 3)) for other in row if similarity[k, other] > 0]
         for k, row in enumerate(nearest)
     ]
 
